@@ -1,0 +1,15 @@
+"""Compiles the hot modules with mypyc when TAILRING_COMPILE=1; pure otherwise."""
+
+import os
+
+from setuptools import setup
+
+HOT = []
+
+ext_modules = []
+if HOT and os.environ.get("TAILRING_COMPILE") == "1":
+    from mypyc.build import mypycify
+
+    ext_modules = mypycify(["--strict", *HOT], opt_level="3")
+
+setup(ext_modules=ext_modules)

@@ -1,0 +1,1 @@
+"""tailring_hashring, see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""tailring_otlpio, see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""tailring_otlpwire, see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""tailring_runtime, see ARCHITECTURE.md."""

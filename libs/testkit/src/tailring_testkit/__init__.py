@@ -1,0 +1,1 @@
+"""tailring_testkit, see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""tailring_cli, see ARCHITECTURE.md."""

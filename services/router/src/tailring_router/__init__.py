@@ -1,0 +1,1 @@
+"""tailring_router, see ARCHITECTURE.md."""

@@ -1,0 +1,1 @@
+"""tailring_sampler, see ARCHITECTURE.md."""
