@@ -1,0 +1,130 @@
+"""The base of every configuration model: frozen, strict, and helpful when refused.
+
+Rules that it keeps for all blocks:
+
+* A key is honoured or refused with a reason; an unknown one names its nearest
+  neighbour. All problems of a block are reported together, not only the first.
+* ``key:`` without a value is the same as leaving it out, as upstream decodes it,
+  except where the field says `NULL_IS_EMPTY`.
+* ``model_fields_set`` tells what the operator wrote, so that a default can behave
+  differently from the same value written down.
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from tailring_runtime.config.types import NULL_IS_EMPTY, kind_of
+
+__all__ = ["ConfigModel", "nearest"]
+
+UNKNOWN_KEY = "unknown_key"
+
+
+class ConfigModel(BaseModel):
+    """One block of the configuration. Subclass it beside the part it configures."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    # Keys of upstream's that are not honoured -> the reason, and what to do instead.
+    refused: ClassVar[Mapping[str, str]] = {}
+    # Another spelling of a key -> the key.
+    spellings: ClassVar[Mapping[str, str]] = {}
+
+    def advice(self) -> Iterable[str]:
+        """Sentences worth a warning at start although the block is valid."""
+        return ()
+
+    @classmethod
+    def keys(cls) -> dict[str, FieldInfo]:
+        """The keys that an operator may write, with their fields."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(data, BaseModel):
+            return handler(data)
+        if not isinstance(data, Mapping):
+            message: Any = f"expected a map of keys, got {kind_of(data)}"
+            raise PydanticCustomError("wrong_type", message)
+        kept, errors = cls._sort_out(data)
+        try:
+            model = handler(kept)
+        except ValidationError as error:
+            errors += [_again(details) for details in error.errors()]
+        if errors:
+            raise ValidationError.from_exception_data(cls.__name__, errors)
+        return model
+
+    @classmethod
+    def _sort_out(
+        cls, data: Mapping[Any, Any]
+    ) -> tuple[dict[str, Any], list[InitErrorDetails]]:
+        fields = cls.keys()
+        kept: dict[str, Any] = {}
+        errors: list[InitErrorDetails] = []
+        for written, value in data.items():
+            key = cls.spellings.get(written, written)
+            if key in cls.refused:
+                errors.append(_error("refused", cls.refused[key], key=written))
+            elif key not in fields:
+                errors.append(cls._unknown(written))
+            elif key in kept or (key != written and key in data):
+                message = f"the same as {key}, which is written too"
+                errors.append(_error("twice", message, key=written))
+            elif value is not None or NULL_IS_EMPTY in fields[key].metadata:
+                kept[key] = _fitting(fields[key], {} if value is None else value)
+        return kept, errors
+
+    @classmethod
+    def _unknown(cls, key: object) -> InitErrorDetails:
+        close = nearest(str(key), [*cls.keys(), *cls.spellings])
+        error = PydanticCustomError(UNKNOWN_KEY, "unknown key", {"nearest": close})
+        return {"type": error, "loc": (str(key),), "input": None}
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """The valid word that looks most like ``word``, or "" when none looks like it."""
+    found = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.6)
+    return found[0] if found else ""
+
+
+def _fitting(field: FieldInfo, value: Any) -> Any:
+    # Strict validation takes no list for a tuple, and YAML has only lists.
+    if isinstance(value, list) and _is_tuple(field.annotation):
+        return tuple(value)
+    return value
+
+
+def _is_tuple(annotation: Any) -> bool:
+    if typing.get_origin(annotation) is tuple:
+        return True
+    return any(typing.get_origin(arm) is tuple for arm in typing.get_args(annotation))
+
+
+def _error(kind: Any, message: Any, *, key: str) -> InitErrorDetails:
+    return {"type": PydanticCustomError(kind, message), "loc": (key,), "input": None}
+
+
+def _again(details: Any) -> InitErrorDetails:
+    # pydantic has no way to raise an error again; a custom one with its words is.
+    kind: Any = details["type"]
+    message: Any = details["msg"].removeprefix("Value error, ")
+    close = (details.get("ctx") or {}).get("nearest")
+    context = {"nearest": close} if close is not None else None
+    error = PydanticCustomError(kind, message, context)
+    return {"type": error, "loc": details["loc"], "input": details["input"]}

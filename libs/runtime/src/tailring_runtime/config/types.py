@@ -1,0 +1,199 @@
+"""The types that configuration models are written with.
+
+They are as strict as upstream: text is not a number ("10" is not 10) and a number is
+not text, with one exception that upstream makes too. A scalar that came out of
+``${env:..}`` is an `Expanded`: a text field takes the text that stood in the
+environment, every other field takes what YAML makes of that text.
+
+Use these and not the plain ``int``, ``float`` and ``bool``, which know no `Expanded`:
+
+    class BatchConfig(ConfigModel):
+        timeout: Duration = Field(default=200_000_000, ge=0, description="...")
+        send_batch_size: Int = Field(default=8192, ge=0, description="...")
+
+Choices are ``Literal["a", "b"]``; lists are ``tuple[X, ...]``, because a configuration
+never changes. A nested block whose mere presence means something (``grpc:``) is
+``Annotated[GrpcConfig | None, NULL_IS_EMPTY] = None``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from tailring_runtime.config.durations import format_duration, parse_duration
+
+__all__ = [
+    "NULL_IS_EMPTY",
+    "Bool",
+    "Duration",
+    "Expanded",
+    "Float",
+    "Headers",
+    "Int",
+    "Port",
+    "PortText",
+    "Secret",
+    "Text",
+    "TextList",
+    "kind_of",
+]
+
+# The validation context of what came from files: there a bare number is no duration.
+FROM_FILE: Final[Mapping[str, bool]] = {"from_file": True}
+
+
+class Expanded(str):
+    """The text that ``${..}`` was replaced with; ``value`` is what YAML makes of it."""
+
+    value: object
+
+    def __new__(cls, text: str, value: object) -> Expanded:
+        self = super().__new__(cls, text)
+        self.value = value
+        return self
+
+
+class _NullIsEmpty:
+    """Marks a block that ``key:`` without a value switches on with its defaults."""
+
+
+NULL_IS_EMPTY: Final = _NullIsEmpty()
+
+
+def kind_of(value: object) -> str:
+    """What a person would call this value of a YAML file."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return f"the number {value}"
+        case str():
+            return f"the text {str(value)!r}"
+        case Mapping():
+            return "a map"
+        case _:
+            return "a list"
+
+
+def _wrong(expected: str, value: object, *, cure: str = "") -> PydanticCustomError:
+    message = f"expected {expected}, got {kind_of(value)}"
+    return PydanticCustomError("wrong_type", _literal(message + cure))
+
+
+def _literal(message: str) -> Any:
+    # pydantic wants a LiteralString; without a context it is no template anyway.
+    return message
+
+
+def _retyped(value: object) -> object:
+    return value.value if isinstance(value, Expanded) else value
+
+
+def _int(value: object) -> int:
+    number = _retyped(value)
+    if isinstance(number, float) and number.is_integer():
+        return int(number)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise _wrong("a whole number", number)
+    return number
+
+
+def _float(value: object) -> float:
+    number = _retyped(value)
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise _wrong("a number", number)
+    return float(number)
+
+
+def _bool(value: object) -> bool:
+    flag = _retyped(value)
+    if not isinstance(flag, bool):
+        raise _wrong("true or false", flag)
+    return flag
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        cure = "; put it in quotes" if isinstance(value, int | float) else ""
+        raise _wrong("text", value, cure=cure)
+    return str(value)
+
+
+def _secret(value: object) -> SecretStr:
+    return value if isinstance(value, SecretStr) else SecretStr(_text(value))
+
+
+def _text_list(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        # As upstream's decoder: a single text is split at commas, without trimming.
+        return tuple(value.split(",")) if value else ()
+    if not isinstance(value, list | tuple):
+        raise _wrong("a list of texts", value)
+    return tuple(_text(item) for item in value)
+
+
+def _duration(value: object, info: ValidationInfo) -> int:
+    given = _retyped(value)
+    if isinstance(given, str):
+        try:
+            return parse_duration(given)
+        except ValueError as error:
+            raise PydanticCustomError("duration", _literal(str(error))) from None
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise _wrong("a duration such as 5s", given)
+    if given != 0 and info.context is not None and info.context.get("from_file"):
+        message = (
+            f"the duration {given} has no unit; write {given}s or {given}ms"
+            f" (upstream reads {given} nanoseconds)"
+        )
+        raise PydanticCustomError("duration", _literal(message))
+    return int(given)
+
+
+def _port_text(value: object) -> str:
+    port = _retyped(value)
+    if isinstance(port, int) and not isinstance(port, bool):
+        port = str(port)
+    if not isinstance(port, str):
+        raise _wrong("a port", port)
+    if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise PydanticCustomError("port", _literal(f"{port!r} is not a port"))
+    return port
+
+
+def _headers(value: object) -> object:
+    if not isinstance(value, list | tuple):
+        return value
+    pairs: dict[object, object] = {}
+    for item in value:
+        if not isinstance(item, Mapping) or item.keys() != {"name", "value"}:
+            raise _wrong("a map, or a list of {name, value}", value)
+        pairs[item["name"]] = item["value"]
+    return pairs
+
+
+Int = Annotated[int, BeforeValidator(_int)]
+Float = Annotated[float, BeforeValidator(_float)]
+Bool = Annotated[bool, BeforeValidator(_bool)]
+Text = Annotated[str, BeforeValidator(_text)]
+# Never shown: `config` prints stars in its place.
+Secret = Annotated[SecretStr, BeforeValidator(_secret)]
+# One text stands for a list (split at commas, as upstream does).
+TextList = Annotated[tuple[str, ...], BeforeValidator(_text_list)]
+# Nanoseconds. In code a number is nanoseconds too; in a file it needs its unit.
+Duration = Annotated[
+    int,
+    BeforeValidator(_duration),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+]
+Port = Annotated[int, BeforeValidator(_int), Field(ge=0, le=65535)]
+# A port that upstream types as text; we take the number as well. "" means none.
+PortText = Annotated[str, BeforeValidator(_port_text)]
+# Header values are secrets, as upstream's configopaque.String is.
+Headers = Annotated[dict[Text, Secret], BeforeValidator(_headers)]

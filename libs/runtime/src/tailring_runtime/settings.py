@@ -1,0 +1,57 @@
+"""Settings of a process, as opposed to the pipeline it runs: ``TAILRING_*``.
+
+This is the one module that reads the environment. Everybody else is passed what he
+needs: a `Settings` value, or the mapping that ``${env:..}`` is looked up in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["DEFAULT_CONFIG", "Settings", "environment"]
+
+DEFAULT_CONFIG = "/conf/config.yaml"
+
+
+class Settings(BaseSettings):
+    """Process settings; each is the environment variable ``TAILRING_<NAME>``."""
+
+    model_config = SettingsConfigDict(env_prefix="TAILRING_", frozen=True)
+
+    config: str = Field(
+        default=DEFAULT_CONFIG,
+        description="Configuration read when no --config is given.",
+    )
+    drain_timeout_s: float = Field(
+        default=25.0,
+        ge=0,
+        description="Seconds from SIGTERM until what is still held is abandoned;"
+        " keep it below the grace period of the platform. 0 abandons at once.",
+    )
+    health_endpoint: str = Field(
+        default="localhost:13133",
+        description="Where health is served when the file has no health_check"
+        " extension. Empty serves none.",
+    )
+    metrics_endpoint: str = Field(
+        default="localhost:8888",
+        description="Where metrics are served when service.telemetry.metrics names no"
+        " address. Empty serves none.",
+    )
+    gc_threshold: int = Field(
+        default=50_000,
+        ge=0,
+        description="Allocations between two runs of the youngest generation of"
+        " Python's garbage collector (Python's default is 700). 0 switches it off;"
+        " reference counting still frees what is not in a cycle.",
+    )
+    uvloop: bool = Field(default=True, description="Use uvloop where it is installed.")
+
+
+def environment() -> Mapping[str, str]:
+    """The environment of the process, for ``${env:..}`` in configurations."""
+    return os.environ  # noqa: TID251 - this is the module that may
