@@ -45,25 +45,46 @@ class Refused(Exception):
 
     ``reason`` is a short constant word (a metric label), ``detail`` a sentence for
     people, ``retry_after_s`` how long the sender is asked to wait (0: its own backoff).
+    ``remaining`` is what was not taken when the rest was: whoever holds the batch sends
+    only that again (None: nothing was taken).
     """
 
-    def __init__(self, reason: str, detail: str, *, retry_after_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        reason: str,
+        detail: str,
+        *,
+        retry_after_s: float = 0.0,
+        remaining: Batch | None = None,
+    ) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
         self.retry_after_s = retry_after_s
+        self.remaining = remaining
+
+    def items_of(self, batch: Batch) -> int:
+        """How many items of ``batch`` were not taken."""
+        return batch.items if self.remaining is None else self.remaining.items
 
 
 class Rejected(Exception):
     """Raised when a batch will never be taken, however often it is sent again.
 
     ``reason`` is a short constant word (a metric label), ``detail`` a sentence.
+    ``items`` is how many items of the batch are meant (None: all of them); a receiver
+    answers partial success when the others were taken.
     """
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: str, detail: str, *, items: int | None = None) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
+        self.items = items
+
+    def items_of(self, batch: Batch) -> int:
+        """How many items of ``batch`` are rejected."""
+        return batch.items if self.items is None else min(self.items, batch.items)
 
 
 class Consumer(Protocol):

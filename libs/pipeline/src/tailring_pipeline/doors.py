@@ -1,0 +1,23 @@
+"""The named doors by which data is lost after a stage became accountable for it.
+
+Data that is refused at the door is not lost: its sender was told and still holds it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ["Door"]
+
+
+class Door(Enum):
+    """Why data is gone; the value is the metric label and the log field."""
+
+    # No retry was left and no sender was waiting for the answer.
+    REFUSED = "refused"
+    # The other side will never take it and no sender was waiting for the answer.
+    REJECTED = "rejected"
+    # The sender went away before its batch was sent on.
+    ABANDONED = "abandoned"
+    # The process stopped before it was delivered.
+    TERMINATED = "terminated"

@@ -1,0 +1,119 @@
+"""What every exporter counts, under the collector's names.
+
+``exporter`` is the component id of the configuration; a part that stands for one of
+several backends of a component appends its endpoint, so that each backend has a series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tailring_pipeline.consumer import Signal
+from tailring_pipeline.doors import Door
+from tailring_runtime.metrics import Counter, Metrics, MetricSpec
+
+__all__ = [
+    "ENQUEUE_FAILED_SPANS",
+    "IN_FLIGHT_REQUESTS",
+    "LOST_SPANS",
+    "QUEUE_CAPACITY",
+    "QUEUE_SIZE",
+    "SEND_FAILED_SPANS",
+    "SENT_SPANS",
+    "ExporterMetrics",
+]
+
+SENT_SPANS = MetricSpec(
+    name="otelcol_exporter_sent_spans",
+    kind="counter",
+    help="Spans that the destination acknowledged.",
+    unit="{spans}",
+    labels=("exporter",),
+)
+SEND_FAILED_SPANS = MetricSpec(
+    name="otelcol_exporter_send_failed_spans",
+    kind="counter",
+    help="Spans whose sending failed for good: retries included, none is left.",
+    unit="{spans}",
+    labels=("exporter",),
+)
+ENQUEUE_FAILED_SPANS = MetricSpec(
+    name="otelcol_exporter_enqueue_failed_spans",
+    kind="counter",
+    help="Spans refused at the exporter's door, because its queue was full or closed.",
+    unit="{spans}",
+    labels=("exporter",),
+)
+LOST_SPANS = MetricSpec(
+    name="tailring_exporter_lost_spans",
+    kind="counter",
+    help="Spans lost after the exporter became accountable for them, by door.",
+    unit="{spans}",
+    labels=("exporter", "door"),
+)
+QUEUE_SIZE = MetricSpec(
+    name="otelcol_exporter_queue_size",
+    kind="gauge",
+    help="What the sending queue holds now, in the unit of its sizer.",
+    unit="{batches}",
+    labels=("exporter", "data_type"),
+)
+QUEUE_CAPACITY = MetricSpec(
+    name="otelcol_exporter_queue_capacity",
+    kind="gauge",
+    help="What the sending queue can hold, in the unit of its sizer.",
+    unit="{batches}",
+    labels=("exporter", "data_type"),
+)
+IN_FLIGHT_REQUESTS = MetricSpec(
+    name="otelcol_exporter_in_flight_requests",
+    kind="gauge",
+    help="Requests being sent now, waits between retries included.",
+    unit="{request}",
+    labels=("exporter", "data_type"),
+)
+
+
+class ExporterMetrics:
+    """The series of one exporter. `remove` them when a backend leaves for good."""
+
+    def __init__(
+        self, metrics: Metrics, exporter_id: str, *, signal: Signal = Signal.TRACES
+    ) -> None:
+        self.exporter_id = exporter_id
+        self._metrics = metrics
+        self._own = {"exporter": exporter_id}
+        self._typed = {"exporter": exporter_id, "data_type": signal.value}
+        self.sent_spans: Counter = metrics.counter(SENT_SPANS, **self._own)
+        self.send_failed_spans: Counter = metrics.counter(
+            SEND_FAILED_SPANS, **self._own
+        )
+        self.enqueue_failed_spans: Counter = metrics.counter(
+            ENQUEUE_FAILED_SPANS, **self._own
+        )
+        self._lost = {
+            door: metrics.counter(LOST_SPANS, door=door.value, **self._own)
+            for door in Door
+        }
+
+    def lost(self, door: Door, items: int) -> None:
+        """Count ``items`` that left by ``door``."""
+        self._lost[door].add(items)
+
+    def watch_queue(self, size: Callable[[], float], *, capacity: float) -> None:
+        """Expose what ``size`` answers, and the capacity, both in the sizer's unit."""
+        self._metrics.gauge_callback(QUEUE_SIZE, size, **self._typed)
+        self._metrics.gauge(QUEUE_CAPACITY, **self._typed).set(capacity)
+
+    def watch_in_flight(self, requests: Callable[[], float]) -> None:
+        """Expose what ``requests`` answers as the requests in flight."""
+        self._metrics.gauge_callback(IN_FLIGHT_REQUESTS, requests, **self._typed)
+
+    def remove(self) -> None:
+        """Forget every series of this exporter; the object must not be used again."""
+        for spec in (SENT_SPANS, SEND_FAILED_SPANS, ENQUEUE_FAILED_SPANS):
+            self._metrics.remove(spec, **self._own)
+        for spec in (QUEUE_SIZE, QUEUE_CAPACITY, IN_FLIGHT_REQUESTS):
+            self._metrics.remove(spec, **self._typed)
+        for door in Door:
+            self._metrics.remove(LOST_SPANS, door=door.value, **self._own)

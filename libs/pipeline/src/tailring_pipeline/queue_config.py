@@ -1,0 +1,70 @@
+"""``sending_queue`` as an operator writes it, at both places where it can stand.
+
+In an exporter the queue is on by default (`QueueConfig`); at the top level of
+``loadbalancing`` it is off when the key is absent and on when it is there in any form
+but ``enabled: false`` (`TopLevelQueue`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import model_validator
+
+from tailring_runtime.config import NULL_IS_EMPTY, Bool, ConfigModel, Int
+
+__all__ = ["QueueConfig", "Sizer", "TopLevelQueue"]
+
+Sizer = Literal["requests", "items", "bytes"]
+
+
+class QueueConfig(ConfigModel):
+    """The bounded queue in front of a destination."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "batch": (
+            "this version does not batch in the queue; use the batch processor, or"
+            " leave it out: requests to a backend are coalesced anyway"
+        ),
+        "storage": (
+            "this version keeps queues in memory only; without `storage` a request is"
+            " acknowledged when it is delivered, so a crash loses nothing"
+        ),
+    }
+
+    # False: deliveries run in their callers' stead, without a bound of their own.
+    enabled: Bool = True
+    # How many deliveries run at once.
+    num_consumers: Int = 10
+    # How much is held, deliveries in flight included, in the unit of `sizer`.
+    queue_size: Int = 1000
+    sizer: Sizer = "requests"
+    # True: a full queue lets its callers wait instead of refusing them.
+    block_on_overflow: Bool = False
+    # True: never acknowledge before the destination did.
+    wait_for_result: Bool = False
+
+    @property
+    def acknowledges_early(self) -> bool:
+        """Whether a batch is acknowledged as soon as it is queued.
+
+        Only a queue that the file switches on in so many words does that: the default
+        queue bounds and runs in parallel, but its callers wait for the delivery.
+        """
+        spelled_out = self.enabled and "enabled" in self.model_fields_set
+        return spelled_out and not self.wait_for_result
+
+    @model_validator(mode="after")
+    def _positive(self) -> QueueConfig:
+        if not self.enabled:
+            return self
+        if self.num_consumers <= 0:
+            raise ValueError("`num_consumers` must be positive")
+        if self.queue_size <= 0:
+            raise ValueError("`queue_size` must be positive")
+        return self
+
+
+# For the top level of ``loadbalancing``: absent is None, ``sending_queue:`` is a queue.
+TopLevelQueue = Annotated[QueueConfig | None, NULL_IS_EMPTY]
