@@ -4,7 +4,7 @@ import os
 
 from setuptools import setup
 
-HOT = []
+HOT = ["src/tailring_hashring/placement.py"]
 
 ext_modules = []
 if HOT and os.environ.get("TAILRING_COMPILE") == "1":
