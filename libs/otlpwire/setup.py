@@ -4,7 +4,17 @@ import os
 
 from setuptools import setup
 
-HOT = []
+HOT = [
+    "src/tailring_otlpwire/fields.py",
+    "src/tailring_otlpwire/span.py",
+    "src/tailring_otlpwire/validate.py",
+    "src/tailring_otlpwire/builder.py",
+    "src/tailring_otlpwire/split.py",
+    "src/tailring_otlpwire/pieces.py",
+    "src/tailring_otlpwire/group.py",
+    "src/tailring_otlpwire/join.py",
+    "src/tailring_otlpwire/chunk.py",
+]
 
 ext_modules = []
 if HOT and os.environ.get("TAILRING_COMPILE") == "1":

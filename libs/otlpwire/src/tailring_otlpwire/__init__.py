@@ -1,1 +1,42 @@
-"""tailring_otlpwire, see ARCHITECTURE.md."""
+"""OTLP trace requests as encoded bytes: count, split, group, join, chunk.
+
+Nothing is decoded that need not be and nothing is re-serialised, so unknown fields,
+schema URLs and the order of fields survive. Pure: no I/O, no clock, no logging, and
+safe on bytes from anyone: malformed input raises WireError, in linear time and memory.
+"""
+
+from tailring_otlpwire import fields as _fields
+from tailring_otlpwire.chunk import chunk
+from tailring_otlpwire.errors import WireError
+from tailring_otlpwire.group import HeaderCache, group
+from tailring_otlpwire.join import join, join_requests
+from tailring_otlpwire.pieces import (
+    Piece,
+    Summary,
+    TraceSlice,
+    TraceSummary,
+    span_times,
+)
+from tailring_otlpwire.split import Part, split
+from tailring_otlpwire.validate import count_spans, validate
+
+COMPILED: bool = not str(_fields.__file__).endswith(".py")
+
+__all__ = [
+    "COMPILED",
+    "HeaderCache",
+    "Part",
+    "Piece",
+    "Summary",
+    "TraceSlice",
+    "TraceSummary",
+    "WireError",
+    "chunk",
+    "count_spans",
+    "group",
+    "join",
+    "join_requests",
+    "span_times",
+    "split",
+    "validate",
+]

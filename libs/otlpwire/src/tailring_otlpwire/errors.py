@@ -1,0 +1,15 @@
+"""The one error of this package."""
+
+
+class WireError(ValueError):
+    """Raised when bytes are not an encoded trace request, or one that OTLP forbids.
+
+    `offset` is the byte at which the field begins that is wrong, counted from the start
+    of the buffer that was given; `reason` is a constant phrase without data of the
+    sender. The same bytes fail again: callers answer that they are invalid.
+    """
+
+    def __init__(self, offset: int, reason: str) -> None:
+        super().__init__(f"{reason} at byte {offset}")
+        self.offset = offset
+        self.reason = reason

@@ -1,0 +1,158 @@
+"""Grouping a request by trace.
+
+One pass over the request. The spans of a trace below one scope become one piece (a run
+of neighbouring spans is one copy), pieces keep the order of the source, and equal
+headers of different ResourceSpans are not merged, because the Collector's order of
+spans decides some policies. Headers are interned across requests, so that a thousand
+traces of one pod hold its resource once.
+"""
+
+from typing import Final
+
+from mypy_extensions import i64, mypyc_attr
+
+from tailring_otlpwire.fields import BODY, RESOURCE_SPANS, Fields, header
+from tailring_otlpwire.pieces import Piece, TraceSlice, time_at
+from tailring_otlpwire.span import SpanScan
+
+HEADER_BYTES_MAX: Final = 64 * 1024
+STATUS_CODE_MAX: Final = 2
+
+
+@mypyc_attr(acyclic=True)
+class HeaderCache:
+    """Gives equal headers the same bytes object; bounded, in two generations.
+
+    A header that is used stays; one that was not used while `entries_max` others came
+    is forgotten after at most twice as many. At most 2 * entries_max headers of at most
+    HEADER_BYTES_MAX are kept; a longer one is never kept.
+    """
+
+    def __init__(self, entries_max: int) -> None:
+        if entries_max < 1:
+            raise ValueError("a header cache needs room for one entry")
+        self._entries_max: i64 = entries_max
+        self._young: dict[bytes, bytes] = {}
+        self._old: dict[bytes, bytes] = {}
+
+    def __len__(self) -> int:
+        """The number of headers kept, at most 2 * entries_max."""
+        return len(self._young) + len(self._old)
+
+    def intern(self, head: bytes) -> bytes:
+        """Return the kept bytes that equal `head`, or keep it."""
+        found = self._young.get(head)
+        if found is not None:
+            return found
+        if len(head) > HEADER_BYTES_MAX:
+            return head
+        found = self._old.pop(head, head)
+        if len(self._young) >= self._entries_max:
+            self._old = self._young
+            self._young = {}
+        self._young[found] = found
+        return found
+
+
+def group(buf: bytes, headers: HeaderCache) -> list[TraceSlice]:
+    """Return one slice per trace, in the order of their first spans.
+
+    A span without a trace id belongs to the trace of 16 zero bytes. Unknown fields of
+    the request itself are dropped, those of resources, scopes and spans are kept.
+    Resources and scopes without spans vanish. Raises WireError for malformed bytes.
+
+    Linear: a byte of a span is copied once, a header once per request.
+    """
+    grouping = _Grouping(buf, headers)
+    request = Fields(buf, 0, len(buf), 0)
+    while request.next():
+        if request.tag == RESOURCE_SPANS:
+            grouping.resource(request.body, request.pos)
+    return grouping.slices
+
+
+@mypyc_attr(acyclic=True)
+class _OpenSlice:
+    """A slice and its spans below the scope that is being read, not yet a piece."""
+
+    def __init__(self, trace: TraceSlice) -> None:
+        self.trace = trace
+        self.runs: list[bytes] = []
+        self.start: i64 = 0
+        self.end: i64 = 0
+        self.touched: bool = False
+
+
+class _Grouping:
+    def __init__(self, buf: bytes, headers: HeaderCache) -> None:
+        self.buf = buf
+        self.headers = headers
+        self.scan = SpanScan()
+        self.slices: list[TraceSlice] = []
+        self.by_id: dict[bytes, _OpenSlice] = {}
+        self.touched: list[_OpenSlice] = []
+
+    def resource(self, pos: i64, end: i64) -> None:
+        head: bytes | None = None
+        fields = Fields(self.buf, pos, end, 1)
+        while fields.next():
+            if fields.tag == BODY:
+                self.scope(fields.body, fields.pos)
+                if self.touched:
+                    if head is None:
+                        head = self.headers.intern(header(self.buf, pos, end, 1))
+                    self.close(head, fields.body, fields.pos)
+
+    def scope(self, pos: i64, end: i64) -> None:
+        buf = self.buf
+        fields = Fields(buf, pos, end, 2)
+        last: _OpenSlice | None = None
+        while fields.next():
+            if fields.tag == BODY:
+                self.scan.read(buf, fields.body, fields.pos)
+                trace_id = self.scan.id_in(buf)
+                if last is None or trace_id != last.trace.trace_id:
+                    last = self.slice_of(trace_id)
+                self.add(last, fields.at, fields.pos)
+
+    def slice_of(self, trace_id: bytes) -> _OpenSlice:
+        found = self.by_id.get(trace_id)
+        if found is None:
+            trace = TraceSlice(trace_id)
+            self.slices.append(trace)
+            found = _OpenSlice(trace)
+            self.by_id[trace_id] = found
+        return found
+
+    def add(self, open_slice: _OpenSlice, at: i64, end: i64) -> None:
+        if not open_slice.touched:
+            open_slice.touched = True
+            open_slice.start = at
+            self.touched.append(open_slice)
+        elif at != open_slice.end:
+            open_slice.runs.append(self.buf[open_slice.start : open_slice.end])
+            open_slice.start = at
+        open_slice.end = end
+        buf = self.buf
+        scan = self.scan
+        trace = open_slice.trace
+        trace.span_count += 1
+        trace.byte_count += end - at
+        if 0 <= scan.status <= STATUS_CODE_MAX:
+            trace.status_mask |= 1 << scan.status
+        if not trace.root_seen:
+            trace.root_seen = scan.is_root_in(buf)
+        trace.fold_times(time_at(buf, scan.start), time_at(buf, scan.end))
+
+    def close(self, resource: bytes, pos: i64, end: i64) -> None:
+        """Make pieces of what the scope in [pos, end) brought."""
+        scope = self.headers.intern(header(self.buf, pos, end, 2))
+        for each in self.touched:
+            spans = self.buf[each.start : each.end]
+            if each.runs:
+                each.runs.append(spans)
+                spans = b"".join(each.runs)
+                each.runs = []
+            each.trace.pieces.append(Piece(resource, scope, spans))
+            each.touched = False
+        self.touched = []

@@ -1,0 +1,135 @@
+"""Cutting a request into one request per owner of its traces.
+
+The owner of a span is table[crc32(trace id) % len(table)], which is the look-up in the
+expanded hash ring. Spans are copied as ranges of the source; a run of neighbouring
+spans with one owner is one copy; a request whose spans all have one owner is not copied
+at all.
+"""
+
+from typing import Final
+from zlib import crc32
+
+from mypy_extensions import i64, mypyc_attr
+
+from tailring_otlpwire.builder import (
+    COPIES_BYTES_MAX,
+    RequestBuilder,
+    check_copies,
+)
+from tailring_otlpwire.fields import BODY, RESOURCE_SPANS, Fields, header
+from tailring_otlpwire.span import SpanScan
+
+_NO_ID: Final = b""
+
+
+@mypyc_attr(acyclic=True)
+class Part:
+    """The spans of one owner as a request of their own."""
+
+    def __init__(self, owner: int, payload: bytes, spans: int) -> None:
+        self.owner = owner
+        self.payload = payload
+        self.spans = spans
+
+
+def split(
+    buf: bytes, table: list[int], *, copies_bytes_max: int = COPIES_BYTES_MAX
+) -> list[Part]:
+    """Return one part per owner that has spans, in the order of their first spans.
+
+    Spans keep their order, resources and scopes theirs; headers are repeated verbatim
+    in every part that has spans below them. A resource or scope without spans vanishes,
+    a request without spans gives no part. Unknown fields of the request itself go with
+    the first part. With a single owner the payload is `buf` itself.
+
+    Linear in the bytes of `buf` and of the parts. All parts together are at most
+    len(buf) plus one copy of each header per further owner that has spans below it,
+    hence at most len(buf) * owners; WireError when the copies exceed
+    `copies_bytes_max`. Raises WireError for malformed bytes, ValueError for an empty
+    table.
+    """
+    if not table:
+        raise ValueError("the table of owners is empty")
+    return _Splitter(buf, table).run(copies_bytes_max)
+
+
+class _Splitter:
+    def __init__(self, buf: bytes, table: list[int]) -> None:
+        self.buf = buf
+        self.table = table
+        self.positions: i64 = len(table)
+        self.scan = SpanScan()
+        self.builders: dict[int, RequestBuilder] = {}
+        self.in_resource: list[RequestBuilder] = []
+        self.in_scope: list[RequestBuilder] = []
+        self.last_id = _NO_ID
+        self.last: RequestBuilder | None = None
+
+    def run(self, copies_bytes_max: i64) -> list[Part]:
+        buf = self.buf
+        request = Fields(buf, 0, len(buf), 0)
+        unknown: list[bytes] = []
+        while request.next():
+            if request.tag == RESOURCE_SPANS:
+                self.resource(request.body, request.pos)
+            else:
+                unknown.append(buf[request.at : request.pos])
+        builders = list(self.builders.values())
+        if len(builders) == 1:
+            return [Part(builders[0].owner, buf, builders[0].spans)]
+        if unknown and builders:
+            builders[0].add_unknown(b"".join(unknown))
+        total: i64 = 0
+        for builder in builders:
+            total += builder.total_bytes
+        check_copies(total - len(buf), copies_bytes_max)
+        return [Part(each.owner, each.payload(), each.spans) for each in builders]
+
+    def resource(self, pos: i64, end: i64) -> None:
+        fields = Fields(self.buf, pos, end, 1)
+        while fields.next():
+            if fields.tag == BODY:
+                self.scope(fields.body, fields.pos)
+        if self.in_resource:
+            head = header(self.buf, pos, end, 1)
+            for builder in self.in_resource:
+                builder.close_resource(head)
+            self.in_resource = []
+
+    def scope(self, pos: i64, end: i64) -> None:
+        buf = self.buf
+        scan = self.scan
+        fields = Fields(buf, pos, end, 2)
+        while fields.next():
+            if fields.tag == BODY:
+                scan.read(buf, fields.body, fields.pos)
+                trace_id = scan.id_in(buf)
+                last = self.last
+                if last is None or trace_id != self.last_id:
+                    last = self.owner_of(trace_id)
+                if not last.scope_open:
+                    self.open(last)
+                last.add(fields.at, fields.pos)
+        if self.in_scope:
+            head = header(buf, pos, end, 2)
+            for builder in self.in_scope:
+                builder.close_scope(head)
+            self.in_scope = []
+
+    def owner_of(self, trace_id: bytes) -> RequestBuilder:
+        checksum: i64 = crc32(trace_id)
+        owner = self.table[checksum % self.positions]
+        builder = self.builders.get(owner)
+        if builder is None:
+            builder = RequestBuilder(self.buf, owner)
+            self.builders[owner] = builder
+        self.last_id = trace_id
+        self.last = builder
+        return builder
+
+    def open(self, builder: RequestBuilder) -> None:
+        if not builder.resource_open:
+            builder.open_resource()
+            self.in_resource.append(builder)
+        builder.open_scope()
+        self.in_scope.append(builder)
