@@ -1,1 +1,1 @@
-"""tailring_cli, see ARCHITECTURE.md."""
+"""The `tailring` command for a workstation; `__main__` is the way in."""

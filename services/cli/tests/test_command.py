@@ -1,0 +1,32 @@
+"""The command line answers wrong usage and shows failures as sentences."""
+
+from __future__ import annotations
+
+import pytest
+from tailring_cli.__main__ import main
+from tailring_cli.errors import ChildDied
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "soon"])
+def test_a_wrong_number_is_wrong_usage(
+    value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A duration or rate that is not more than 0 ends with exit code 2."""
+    with pytest.raises(SystemExit) as stop:
+        main(["demo", "--seconds", value])
+    assert stop.value.code == 2
+    assert "--seconds" in capsys.readouterr().err
+
+
+def test_no_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a command the usage is shown, with exit code 2."""
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 2
+    assert "demo" in capsys.readouterr().err
+
+
+def test_a_dead_child_is_told_with_its_last_lines() -> None:
+    """The sentence names the child, its exit code and what it wrote last."""
+    text = str(ChildDied("router-1", code=2, last_lines="  port in use"))
+    assert text == "router-1 ended on its own (exit code 2):\n  port in use"
