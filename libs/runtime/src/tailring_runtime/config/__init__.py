@@ -4,6 +4,12 @@ Each package writes the models of its own components with the types of this one 
 lists them in the registry of the service; nothing here knows any of them.
 """
 
+from tailring_runtime.config.collector import (
+    CollectorConfig,
+    Loaded,
+    Pipeline,
+    ServiceConfig,
+)
 from tailring_runtime.config.component import (
     ComponentId,
     ComponentType,
@@ -11,7 +17,15 @@ from tailring_runtime.config.component import (
     Registry,
 )
 from tailring_runtime.config.durations import format_duration, parse_duration
+from tailring_runtime.config.health_check import HEALTH_CHECK, HealthCheckConfig
+from tailring_runtime.config.load import load, redacted
 from tailring_runtime.config.model import ConfigModel, nearest
+from tailring_runtime.config.telemetry import (
+    LogsConfig,
+    MetricsConfig,
+    PrometheusReaderConfig,
+    TelemetryConfig,
+)
 from tailring_runtime.config.types import (
     NULL_IS_EMPTY,
     Bool,
@@ -29,8 +43,10 @@ from tailring_runtime.config.types import (
 from tailring_runtime.errors import ConfigError, Problem
 
 __all__ = [
+    "HEALTH_CHECK",
     "NULL_IS_EMPTY",
     "Bool",
+    "CollectorConfig",
     "ComponentId",
     "ComponentType",
     "ConfigError",
@@ -39,16 +55,26 @@ __all__ = [
     "Expanded",
     "Float",
     "Headers",
+    "HealthCheckConfig",
     "Int",
     "Kind",
+    "Loaded",
+    "LogsConfig",
+    "MetricsConfig",
+    "Pipeline",
     "Port",
     "PortText",
     "Problem",
+    "PrometheusReaderConfig",
     "Registry",
     "Secret",
+    "ServiceConfig",
+    "TelemetryConfig",
     "Text",
     "TextList",
     "format_duration",
+    "load",
     "nearest",
     "parse_duration",
+    "redacted",
 ]

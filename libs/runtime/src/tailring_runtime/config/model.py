@@ -15,19 +15,21 @@ from __future__ import annotations
 import difflib
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Self
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Self, Union
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     ModelWrapValidatorHandler,
+    SecretStr,
     ValidationError,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from tailring_runtime.config.types import NULL_IS_EMPTY, kind_of
+from tailring_runtime.config.types import NULL_IS_EMPTY, Expanded, kind_of
 
 __all__ = ["ConfigModel", "nearest"]
 
@@ -58,6 +60,8 @@ class ConfigModel(BaseModel):
     def _read(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(data, BaseModel):
             return handler(data)
+        if isinstance(data, Expanded):
+            data = data.value
         if not isinstance(data, Mapping):
             message: Any = f"expected a map of keys, got {kind_of(data)}"
             raise PydanticCustomError("wrong_type", message)
@@ -86,8 +90,10 @@ class ConfigModel(BaseModel):
             elif key in kept or (key != written and key in data):
                 message = f"the same as {key}, which is written too"
                 errors.append(_error("twice", message, key=written))
-            elif value is not None or NULL_IS_EMPTY in fields[key].metadata:
-                kept[key] = _fitting(fields[key], {} if value is None else value)
+            elif not _is_null(value, fields[key]):
+                kept[key] = _fitting(fields[key], value)
+            elif NULL_IS_EMPTY in fields[key].metadata:
+                kept[key] = {}
         return kept, errors
 
     @classmethod
@@ -103,8 +109,27 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     return found[0] if found else ""
 
 
+def _is_null(value: Any, field: FieldInfo) -> bool:
+    # An empty variable is empty text to a text field and nothing to any other.
+    if isinstance(value, Expanded):
+        return value.value is None and not _takes(field.annotation, str, SecretStr)
+    return value is None
+
+
+def _takes(annotation: Any, *types: type) -> bool:
+    if annotation in types:
+        return True
+    return any(
+        _takes(arm, *types)
+        for arm in typing.get_args(annotation)
+        if typing.get_origin(annotation) in (Annotated, Union, UnionType)
+    )
+
+
 def _fitting(field: FieldInfo, value: Any) -> Any:
     # Strict validation takes no list for a tuple, and YAML has only lists.
+    if isinstance(value, Expanded) and isinstance(value.value, list | dict):
+        value = value if _takes(field.annotation, str, SecretStr) else value.value
     if isinstance(value, list) and _is_tuple(field.annotation):
         return tuple(value)
     return value
@@ -124,6 +149,8 @@ def _again(details: Any) -> InitErrorDetails:
     # pydantic has no way to raise an error again; a custom one with its words is.
     kind: Any = details["type"]
     message: Any = details["msg"].removeprefix("Value error, ")
+    if kind == "missing":
+        message = "is required"
     close = (details.get("ctx") or {}).get("nearest")
     context = {"nearest": close} if close is not None else None
     error = PydanticCustomError(kind, message, context)

@@ -1,0 +1,314 @@
+"""From the expanded tree to a `CollectorConfig`, or to the list of all its problems.
+
+Everything is checked before anything is refused: unknown sections, components and
+keys, wrong types, references that lead nowhere, pipelines without ends. A problem does
+not hide the next one, and does not cause a second one: a component that is broken is
+still there for the pipelines that name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tailring_runtime.config.collector import (
+    CollectorConfig,
+    Pipeline,
+    ServiceConfig,
+)
+from tailring_runtime.config.component import ComponentId, Kind, Registry
+from tailring_runtime.config.expand import key_path
+from tailring_runtime.config.model import ConfigModel, nearest
+from tailring_runtime.config.telemetry import TelemetryConfig
+from tailring_runtime.config.types import FROM_FILE, Expanded, kind_of
+from tailring_runtime.config.yamltree import Path
+from tailring_runtime.errors import Problem
+
+__all__ = ["Decoder"]
+
+SECTIONS: Final[dict[str, Kind]] = {
+    "receivers": "receiver",
+    "processors": "processor",
+    "exporters": "exporter",
+    "connectors": "connector",
+    "extensions": "extension",
+}
+TOP_KEYS: Final = (*SECTIONS, "service")
+SERVICE_KEYS: Final = ("extensions", "pipelines", "telemetry")
+PIPELINE_KEYS: Final = ("receivers", "processors", "exporters")
+SIGNALS: Final = ("traces", "logs", "metrics", "profiles")
+SUPPORTED_SIGNALS: Final = ("traces",)
+
+ModelT = TypeVar("ModelT", bound=ConfigModel)
+
+
+class Decoder:
+    """Decodes one tree; `problems` and `warnings` fill up on the way."""
+
+    def __init__(self, registry: Registry, origins: Mapping[Path, str]) -> None:
+        self.problems: list[Problem] = []
+        self.warnings: list[str] = []
+        self._registry = registry
+        self._origins = origins
+        # Every id that was written, usable or not, and those that something names.
+        self._written: dict[str, set[ComponentId]] = {name: set() for name in SECTIONS}
+        self._used: dict[str, set[ComponentId]] = {name: set() for name in SECTIONS}
+
+    def report(self, path: Path, message: str) -> None:
+        """Add a problem that was found before decoding."""
+        self._problem(path, message)
+
+    def decode(self, tree: Mapping[str, Any]) -> CollectorConfig | None:
+        """The configuration, or None when there are problems."""
+        self._known_keys(tree, TOP_KEYS, ())
+        components = {
+            section: self._section(section, tree.get(section)) for section in SECTIONS
+        }
+        service = self._service(tree.get("service"))
+        self._warn_unused()
+        if self.problems:
+            return None
+        return CollectorConfig(
+            service=service,
+            receivers=components["receivers"],
+            processors=components["processors"],
+            exporters=components["exporters"],
+            extensions=components["extensions"],
+        )
+
+    # Components
+
+    def _section(self, section: str, value: Any) -> dict[ComponentId, ConfigModel]:
+        found: dict[ComponentId, ConfigModel] = {}
+        for text, body in self._map(value, (section,)).items():
+            path = (section, text)
+            one = self._id(text, path)
+            if one is None:
+                continue
+            if one in self._written[section]:
+                self._problem(path, f"the component {one} is defined twice")
+            self._written[section].add(one)
+            model = self._component(SECTIONS[section], one, body=body, path=path)
+            if model is not None:
+                found[one] = model
+        return found
+
+    def _component(
+        self, kind: Kind, one: ComponentId, *, body: Any, path: Path
+    ) -> ConfigModel | None:
+        known = self._registry.find(kind, one.type)
+        if known is None:
+            self._unknown_component(kind, one, path)
+            return None
+        if one.type in known.deprecated:
+            warning = f"the {kind} type {one.type} is called {known.name} now"
+            self._warn(path, warning)
+        model = self._model(known.model, body, path)
+        if model is not None:
+            self._advice(model, path)
+        return model
+
+    def _unknown_component(self, kind: Kind, one: ComponentId, path: Path) -> None:
+        reason = self._registry.reason(kind, one.type)
+        if reason:
+            self._problem(path, f"the {kind} {one.type} is refused: {reason}")
+            return
+        names = self._registry.names(kind)
+        known = ", ".join(names) if names else "none"
+        service = self._registry.service
+        message = (
+            f"unknown {kind} {one.type!r}; {service} knows {known}; keep others in an"
+            " agent or gateway in front"
+        )
+        self._problem(path, message, close=nearest(one.type, names))
+
+    def _model(self, model: type[ModelT], body: Any, path: Path) -> ModelT | None:
+        try:
+            return model.model_validate(
+                {} if body is None else body, context=dict(FROM_FILE)
+            )
+        except ValidationError as error:
+            for details in error.errors():
+                where: Path = (*path, *details["loc"])
+                close = (details.get("ctx") or {}).get("nearest", "")
+                message = details["msg"]
+                self._problem(where, message, close=close)
+            return None
+
+    def _advice(self, model: BaseModel, path: Path) -> None:
+        if isinstance(model, ConfigModel):
+            for sentence in model.advice():
+                self._warn(path, sentence)
+        for name in type(model).model_fields:
+            value = getattr(model, name)
+            several = isinstance(value, tuple)
+            for i, item in enumerate(value if several else (value,)):
+                if isinstance(item, BaseModel):
+                    self._advice(item, (*path, name, i) if several else (*path, name))
+
+    def _warn_unused(self) -> None:
+        for section, kind in SECTIONS.items():
+            for one in sorted(self._written[section] - self._used[section]):
+                self._warn((section, str(one)), f"the {kind} is defined but not used")
+
+    # Service
+
+    def _service(self, value: Any) -> ServiceConfig:
+        path: Path = ("service",)
+        tree = self._map(value, path)
+        self._known_keys(tree, SERVICE_KEYS, path)
+        extensions = self._references(
+            tree.get("extensions"), (*path, "extensions"), section="extensions"
+        )
+        telemetry = self._model(
+            TelemetryConfig, tree.get("telemetry"), (*path, "telemetry")
+        )
+        pipelines = self._pipelines(tree.get("pipelines"), (*path, "pipelines"))
+        return ServiceConfig(pipelines, extensions, telemetry or TelemetryConfig())
+
+    def _pipelines(self, value: Any, path: Path) -> dict[ComponentId, Pipeline]:
+        found: dict[ComponentId, Pipeline] = {}
+        tree = self._map(value, path)
+        if not tree:
+            self._problem(path, "service must have at least one pipeline")
+        for text, body in tree.items():
+            one = self._id(text, (*path, text))
+            if one is not None and self._is_supported(one, (*path, text)):
+                found[one] = self._pipeline(one, body, (*path, text))
+            else:
+                # Named only there, a component is no second problem.
+                self._use_all(body)
+        return found
+
+    def _is_supported(self, one: ComponentId, path: Path) -> bool:
+        if one.type in SUPPORTED_SIGNALS:
+            return True
+        if one.type in SIGNALS:
+            self._problem(
+                path,
+                f"pipelines of {one.type} are not supported in this version, which"
+                " carries traces; keep them in the agent or gateway in front",
+            )
+        else:
+            close = nearest(one.type, SUPPORTED_SIGNALS)
+            self._problem(path, f"unknown signal {one.type!r}", close=close)
+        return False
+
+    def _pipeline(self, one: ComponentId, value: Any, path: Path) -> Pipeline:
+        tree = self._map(value, path)
+        self._known_keys(tree, PIPELINE_KEYS, path)
+        parts: dict[str, tuple[ComponentId, ...]] = {}
+        for section in PIPELINE_KEYS:
+            where = (*path, section)
+            parts[section] = self._references(tree.get(section), where, section=section)
+            self._check_signals(parts[section], one, section=section, path=where)
+            if not parts[section] and section != "processors":
+                self._problem(path, f"must have at least one {SECTIONS[section]}")
+        return Pipeline(
+            receivers=parts["receivers"],
+            exporters=parts["exporters"],
+            processors=parts["processors"],
+        )
+
+    def _check_signals(
+        self,
+        references: Iterable[ComponentId],
+        pipeline: ComponentId,
+        *,
+        section: str,
+        path: Path,
+    ) -> None:
+        for one in references:
+            known = self._registry.find(SECTIONS[section], one.type)
+            if known is not None and pipeline.type not in known.signals:
+                kind = SECTIONS[section]
+                message = f"the {kind} {one} takes no {pipeline.type}"
+                self._problem(path, message)
+
+    def _references(
+        self, value: Any, path: Path, *, section: str
+    ) -> tuple[ComponentId, ...]:
+        found: list[ComponentId] = []
+        for i, text in enumerate(self._list(value, path)):
+            where = (*path, i)
+            one = self._id(text, where)
+            if one is None:
+                continue
+            kind = SECTIONS[section]
+            if one in found:
+                self._problem(where, f"references the {kind} {str(one)!r} twice")
+                continue
+            found.append(one)
+            self._used[section].add(one)
+            if one not in self._written[section]:
+                close = nearest(text, map(str, self._written[section]))
+                message = f"references the {kind} {text!r}, which is not defined"
+                self._problem(where, message, close=close)
+        return tuple(found)
+
+    def _use_all(self, pipeline: Any) -> None:
+        for section in PIPELINE_KEYS:
+            names = pipeline.get(section) if isinstance(pipeline, Mapping) else None
+            for text in names if isinstance(names, list) else ():
+                kind, _, name = str(text).partition("/")
+                self._used[section].add(ComponentId(kind, name))
+
+    # Values
+
+    def _id(self, text: Any, path: Path) -> ComponentId | None:
+        if not isinstance(text, str):
+            self._problem(path, f"expected a component's name, got {kind_of(text)}")
+            return None
+        try:
+            return ComponentId.parse(text)
+        except ValueError as error:
+            self._problem(path, str(error))
+            return None
+
+    def _map(self, value: Any, path: Path) -> Mapping[str, Any]:
+        given = value.value if isinstance(value, Expanded) else value
+        if given is None:
+            return {}
+        if isinstance(given, Mapping):
+            return given
+        self._problem(path, f"expected a map of keys, got {kind_of(given)}")
+        return {}
+
+    def _list(self, value: Any, path: Path) -> list[Any]:
+        given = value.value if isinstance(value, Expanded) else value
+        if given is None:
+            return []
+        if isinstance(given, str):
+            return str(given).split(",")
+        if isinstance(given, list):
+            return given
+        self._problem(path, f"expected a list of components, got {kind_of(given)}")
+        return []
+
+    def _known_keys(
+        self, tree: Mapping[str, Any], keys: tuple[str, ...], path: Path
+    ) -> None:
+        for key in tree:
+            if key not in keys:
+                close = nearest(key, keys)
+                self._problem((*path, key), "unknown key", close=close)
+
+    def _problem(self, path: Path, message: str, *, close: str = "") -> None:
+        problem = Problem(
+            message, path=key_path(path), source=self._origin(path), nearest=close
+        )
+        self.problems.append(problem)
+
+    def _warn(self, path: Path, message: str) -> None:
+        source = self._origin(path)
+        where = f"{source}: " if source else ""
+        self.warnings.append(f"{where}{key_path(path)}: {message}")
+
+    def _origin(self, path: Path) -> str:
+        """Where the nearest enclosing key was written."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self._origins:
+                return self._origins[path[:length]]
+        return ""

@@ -1,0 +1,80 @@
+"""Configuration of ``health_check``; `tailring_runtime.health` serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from tailring_runtime.address import split_host_port
+from tailring_runtime.config.component import ComponentType
+from tailring_runtime.config.model import ConfigModel
+from tailring_runtime.config.types import Text
+
+__all__ = ["HEALTH_CHECK", "HealthCheckConfig"]
+
+PLAIN_HTTP = "health is served as plain HTTP without this key; remove it"
+
+
+class ResponseBodyConfig(ConfigModel):
+    """What is answered instead of the JSON status."""
+
+    healthy: Text = Field(default="", description="Body while ready; empty: JSON.")
+    unhealthy: Text = Field(
+        default="", description="Body while not ready; empty: JSON."
+    )
+
+
+class HealthCheckConfig(ConfigModel):
+    """Where health is served."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "check_collector_pipeline": "it never worked upstream and is deprecated there;"
+        " readiness here already follows the parts of the pipeline; remove it",
+        **dict.fromkeys(
+            (
+                "tls",
+                "cors",
+                "auth",
+                "transport",
+                "compression_algorithms",
+                "max_request_body_size",
+                "include_metadata",
+                "response_headers",
+                "read_timeout",
+                "read_header_timeout",
+                "write_timeout",
+                "idle_timeout",
+                "keep_alives_enabled",
+                "middlewares",
+            ),
+            PLAIN_HTTP,
+        ),
+        **dict.fromkeys(
+            ("use_v2", "http", "grpc", "component_health"),
+            "this is the health_check of version 1; use endpoint and path",
+        ),
+    }
+
+    endpoint: Text = Field(
+        default="localhost:13133",
+        description="host:port to listen on; port 0 lets the system choose.",
+    )
+    path: Text = Field(
+        default="/", description="Answered beside /health, /livez, /readyz, /status."
+    )
+    response_body: ResponseBodyConfig = Field(
+        default_factory=ResponseBodyConfig,
+        description="Fixed bodies in place of the JSON status.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> HealthCheckConfig:
+        split_host_port(self.endpoint)
+        if not self.path.startswith("/"):
+            raise ValueError(f"path must start with /, got {self.path!r}")
+        return self
+
+
+HEALTH_CHECK = ComponentType("extension", "health_check", HealthCheckConfig)
