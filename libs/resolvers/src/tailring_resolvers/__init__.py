@@ -1,6 +1,31 @@
 """Who the samplers are."""
 
+from tailring_resolvers.build import build_resolver
+from tailring_resolvers.config import (
+    DnsResolverConfig,
+    ResolverConfig,
+    StaticResolverConfig,
+)
+from tailring_resolvers.dns_resolver import DnsResolver
 from tailring_resolvers.endpoint import Endpoint
+from tailring_resolvers.errors import PartialAnswer, ResolutionError
+from tailring_resolvers.lookup import Lookup
+from tailring_resolvers.metrics import SPECS
 from tailring_resolvers.resolver import OnChange, Resolver
+from tailring_resolvers.static import StaticResolver
 
-__all__ = ["Endpoint", "OnChange", "Resolver"]
+__all__ = [
+    "SPECS",
+    "DnsResolver",
+    "DnsResolverConfig",
+    "Endpoint",
+    "Lookup",
+    "OnChange",
+    "PartialAnswer",
+    "ResolutionError",
+    "Resolver",
+    "ResolverConfig",
+    "StaticResolver",
+    "StaticResolverConfig",
+    "build_resolver",
+]

@@ -32,7 +32,7 @@ class Resolver(Protocol):
         """Resolve once (a failure is logged, not raised), then follow changes."""
 
     async def resolve(self) -> tuple[Endpoint, ...]:
-        """Ask the source now, without touching the kept list. Raises `ResolutionError`."""
+        """Ask the source now; the kept list stays. Raises `ResolutionError`."""
 
     async def stop(self) -> None:
         """Follow no more changes. Safe twice and on a resolver that never started."""

@@ -1,0 +1,39 @@
+"""The errors of this package."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+
+__all__ = ["PartialAnswer", "ResolutionError"]
+
+
+class ResolutionError(Exception):
+    """Raised when a source of endpoints gave no answer that can be used.
+
+    ``source`` is what was asked (a host name); ``reason`` says what came back.
+    """
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"{source}: {reason}")
+        self.source = source
+        self.reason = reason
+
+
+class PartialAnswer(ResolutionError):
+    """Raised when one address family answered and the other one failed.
+
+    ``addresses`` is what answered; ``missing_kind`` is "A" or "AAAA".
+    """
+
+    def __init__(
+        self,
+        source: str,
+        reason: str,
+        *,
+        addresses: tuple[IPv4Address | IPv6Address, ...],
+        missing_kind: str,
+    ) -> None:
+        found = f"{len(addresses)} addresses of the other family are not the whole list"
+        super().__init__(source, f"{missing_kind}: {reason}; {found}")
+        self.addresses = addresses
+        self.missing_kind = missing_kind

@@ -1,0 +1,157 @@
+"""All addresses of a host name, found as the operating system would find them.
+
+Rules:
+
+* An address literal is itself. A name in the hosts file has the addresses that stand
+  there and DNS is not asked. Any other name is asked of DNS, A and AAAA at once.
+* The search list and ndots of resolv.conf decide which full names are tried; the
+  first that has an address wins. Neither NXDOMAIN nor an answer without addresses is
+  the end while names are left. Once a name has won, no other one may win while a name
+  before it fails to answer: a wildcard further down the list is not the backends.
+* A truncated answer is never used: it is asked for again over TCP.
+* All of it ends within ``timeout_s``. Where several servers are configured each gets
+  its part of that, so that a dead first one does not eat it all.
+* Half an answer is no answer. When A answers and AAAA fails, the list would lack every
+  backend of the other family, and traces would move off backends that are well:
+  `PartialAnswer` is raised and the caller keeps what it has.
+
+It does not know ports, intervals or which addresses were found before, and it does
+not read nsswitch.conf: the order is always that file's usual one, files then DNS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Final
+
+import dns.asyncresolver
+import dns.exception
+import dns.name
+import dns.nameserver
+import dns.resolver
+from dns.rdtypes.IN.A import A
+from dns.rdtypes.IN.AAAA import AAAA
+
+from tailring_resolvers.errors import PartialAnswer, ResolutionError
+from tailring_resolvers.system_files import (
+    HOSTS,
+    RESOLV_CONF,
+    WatchedFile,
+    parse_hosts,
+)
+
+__all__ = ["IpAddress", "Lookup", "candidates"]
+
+IpAddress = IPv4Address | IPv6Address
+
+# As resolv.conf(5): without a server there, the one of this host is asked.
+_LOCAL_SERVERS: Final = ("127.0.0.1", "::1")
+# What fits an unfragmented UDP answer (DNS flag day 2020): 70 addresses, not 30.
+_PAYLOAD_BYTES: Final = 1232
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one question brought: addresses, none, or a failure."""
+
+    kind: str
+    addresses: tuple[IpAddress, ...] = ()
+    failure: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.failure}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """Puts questions to the servers until the deadline; never raises."""
+
+    resolver: dns.asyncresolver.Resolver
+    deadline_s: float
+
+    async def one(self, name: dns.name.Name, kind: str) -> _Answer:
+        """The addresses of a full name; NXDOMAIN is an answer without any."""
+        left_s = self.deadline_s - asyncio.get_running_loop().time()
+        try:
+            answer = await self.resolver.resolve(
+                name, kind, raise_on_no_answer=False, lifetime=max(0.0, left_s)
+            )
+        except dns.resolver.NXDOMAIN:
+            return _Answer(kind)
+        except (dns.exception.DNSException, OSError) as error:
+            return _Answer(kind, failure=_sentence(error))
+        records = answer.rrset if answer.rrset is not None else ()
+        return _Answer(
+            kind,
+            tuple(
+                ip_address(record.address)
+                for record in records
+                if isinstance(record, A | AAAA)
+            ),
+        )
+
+
+class Lookup:
+    """Finds addresses with the system's configuration, read anew when it changes.
+
+    ``nameservers``, pairs of address and port, stand in for the servers (alone) of
+    resolv.conf.
+    """
+
+    def __init__(
+        self,
+        *,
+        nameservers: Sequence[tuple[str, int]] = (),
+        hosts_path: Path = HOSTS,
+        resolv_conf_path: Path = RESOLV_CONF,
+    ) -> None:
+        self._servers = [dns.nameserver.Do53Nameserver(*one) for one in nameservers]
+        self._hosts = WatchedFile(hosts_path, parse_hosts)
+        self._resolver = WatchedFile(resolv_conf_path, self._read_resolv_conf)
+        # Host name -> the full name that had addresses last; one entry a host name.
+        self._won: dict[str, dns.name.Name] = {}
+
+    async def addresses(
+        self, hostname: str, *, timeout_s: float
+    ) -> tuple[IpAddress, ...]:
+        """Every address, at least one, in no order. Takes ``timeout_s`` at most.
+
+        Raises `ResolutionError` when there is none, `PartialAnswer` when only one
+        family answered.
+        """
+        known = _literal(hostname) or self._hosts.read().get(_plain(hostname))
+        if known:
+            return known
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        try:
+            resolver = self._resolver.read()
+            resolver.timeout = timeout_s / max(1, len(resolver.nameservers))
+            names = candidates(hostname, resolver)
+        except (ValueError, dns.exception.DNSException) as error:
+            raise ResolutionError(hostname, _sentence(error)) from error
+        return await self._first(hostname, names, _Ask(resolver, deadline_s))
+
+    def _literal(hostname: str) -> tuple[IpAddress, ...]:
+    try:
+        return (ip_address(hostname),)
+    except ValueError:
+        return ()
+
+
+def _plain(hostname: str) -> str:
+    return hostname.lower().removesuffix(".")
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, dns.resolver.LifetimeTimeout):
+        return "timeout"
+    if isinstance(error, dns.resolver.NoNameservers):
+        # (server, was it TCP, port, what it answered or how it failed, response)
+        said = {str(one[3]) for one in error.kwargs.get("errors", ())}
+        return ", ".join(sorted(said)) or "no server answered"
+    return str(error) or type(error).__name__
