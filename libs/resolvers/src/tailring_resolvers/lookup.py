@@ -136,7 +136,57 @@ class Lookup:
             raise ResolutionError(hostname, _sentence(error)) from error
         return await self._first(hostname, names, _Ask(resolver, deadline_s))
 
-    def _literal(hostname: str) -> tuple[IpAddress, ...]:
+    async def _first(
+        self, hostname: str, names: list[dns.name.Name], ask: _Ask
+    ) -> tuple[IpAddress, ...]:
+        failed: list[str] = []
+        for name in names:
+            four, six = await asyncio.gather(ask.one(name, "A"), ask.one(name, "AAAA"))
+            found = four.addresses + six.addresses
+            failed += [f"{name} {one}" for one in (four, six) if one.failure]
+            if not found:
+                continue
+            if four.failure or six.failure:
+                raise PartialAnswer(
+                    hostname,
+                    four.failure or six.failure,
+                    addresses=found,
+                    missing_kind="A" if four.failure else "AAAA",
+                )
+            if failed and self._won.get(hostname, name) != name:
+                break
+            self._won[hostname] = name
+            return found
+        raise ResolutionError(hostname, "; ".join(failed) or "no such host")
+
+    def _read_resolv_conf(self, text: str) -> dns.asyncresolver.Resolver:
+        resolver = dns.asyncresolver.Resolver(configure=False)
+        try:
+            resolver.read_resolv_conf(io.StringIO(text))
+        except dns.resolver.NoResolverConfiguration:
+            resolver.nameservers = list(_LOCAL_SERVERS)
+        if self._servers:
+            resolver.nameservers = self._servers
+        resolver.use_edns(0, 0, _PAYLOAD_BYTES)
+        return resolver
+
+
+def candidates(
+    hostname: str, resolver: dns.resolver.BaseResolver
+) -> list[dns.name.Name]:
+    """The full names to try, in order: resolv.conf(5), ``search`` and ``ndots``."""
+    name = dns.name.from_text(hostname, origin=None)
+    if name.is_absolute():
+        return [name]
+    itself = name.concatenate(dns.name.root)
+    suffixes = resolver.search or [resolver.domain]
+    tried = [name.concatenate(one) for one in suffixes if one != dns.name.root]
+    dots = len(name.labels) - 1
+    ndots = 1 if resolver.ndots is None else resolver.ndots
+    return [itself, *tried] if dots >= ndots else [*tried, itself]
+
+
+def _literal(hostname: str) -> tuple[IpAddress, ...]:
     try:
         return (ip_address(hostname),)
     except ValueError:
