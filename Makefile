@@ -1,45 +1,103 @@
-# `make run` and `make test` are the two commands of the README; `make check` is what CI runs first.
+# `make run` and `make test` are the two commands of the README; `make check` and then `make interop` is what CI runs.
+# Every target installs by itself what it needs. ARGS=... goes to the command of a target.
 PYTHON ?= python3
+JOBS ?= auto
+ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PACKAGES := libs/hashring libs/otlpwire libs/runtime libs/resolvers libs/pipeline libs/otlpio libs/testkit \
 	services/router services/sampler services/cli
-# The compiled form is built where a C compiler is at hand; COMPILE=0 forces the pure one.
-COMPILE ?= $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo 1 || echo 0)
-HOT := $(shell $(if $(wildcard tools/hot.txt),sed -e 's/\#.*//' tools/hot.txt))
-STAMP := $(VENV)/.installed-$(COMPILE)
+CHECKED := $(wildcard libs services tests tools bench)
+
+# The compiled form is built where a C compiler and Python's headers are at hand; COMPILE=0 forces the pure one.
+CAN_COMPILE := import os, sysconfig; print(int(os.path.exists(sysconfig.get_path("include") + "/Python.h")))
+COMPILE ?= $(shell command -v $${CC:-cc} >/dev/null 2>&1 && $(PYTHON) -c '$(CAN_COMPILE)' 2>/dev/null || echo 0)
+HOT := $(shell sed -e 's/\#.*//' tools/hot.txt)
 export TAILRING_COMPILE := $(COMPILE)
 
-.PHONY: install run test check interop bench fmt lint type sim pins clean
+.PHONY: install run test test-pure check interop bench fmt lint type sim fuzz pins clean
 
-install: $(STAMP)
+# ---------------------------------------------------------------- installing
 
-$(STAMP): requirements/dev.txt $(wildcard $(addsuffix /pyproject.toml,$(PACKAGES)) $(addsuffix /setup.py,$(PACKAGES))) $(HOT)
-	@$(PYTHON) -c 'import sys; sys.exit("Tailring needs Python 3.11 or newer; set PYTHON=...") if sys.version_info < (3, 11) else 0'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@find libs services -name '*.so' -path '*/src/*' -delete; rm -f $(VENV)/.installed-*
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
+# Two stamps: pins change seldom, compiled modules with every edit of a hot one. The second stamp is named after the
+# form that is installed, so that another COMPILE installs again.
+REQUIREMENTS := $(VENV)/.requirements
+INSTALLED := $(VENV)/.installed-$(COMPILE)
+
+install: $(INSTALLED)
+
+$(REQUIREMENTS): requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Tailring needs Python 3.11 or newer: make PYTHON=...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	$(PIP) --require-hashes -r $<
 	@touch $@
 
+$(INSTALLED): $(REQUIREMENTS) $(wildcard $(PACKAGES:=/pyproject.toml) $(PACKAGES:=/setup.py)) tools/hot.txt $(HOT)
+	@test $(COMPILE) = 1 || echo 'Without a C compiler and Python.h (or with COMPILE=0) the pure form is installed: it is slower.'
+	@find libs services -path '*/src/*.so' -delete; rm -f $(VENV)/.installed-*
+	$(PIP) --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
+	@touch $@
+
+# ---------------------------------------------------------------- using
+
 run: install
-	$(BIN)/tailring demo
+	$(BIN)/tailring demo $(ARGS)
+
+bench: install
+	$(BIN)/python -m bench $(ARGS)
+
+# ---------------------------------------------------------------- checking
+
+# The suite in the form that is installed: compiled where that is possible.
+test: install
+	$(BIN)/pytest -n $(JOBS) $(ARGS)
+
+# The suite in the pure form. Compiled modules lie beside their sources, so it runs on a copy of the sources without
+# them, first on the path: child processes see it too, and nothing needs to be compiled again afterwards.
+PURE := build/pure
+test-pure: install
+	@rm -rf $(PURE); mkdir -p $(PURE)
+	@for package in $(PACKAGES); do cp -R $$package/src/. $(PURE); done
+	@find $(PURE) -name '*.so' -delete; rm -rf $(PURE)/*.egg-info
+	PYTHONPATH=$(CURDIR)/$(PURE) $(BIN)/pytest -n $(JOBS) $(ARGS)
+
+check: lint type test $(if $(filter 1,$(COMPILE)),test-pure)
+
+interop: install
+	tests/interop/real-servers.sh build all
+	$(BIN)/pytest tests/interop $(ARGS)
+
+# A whole fleet in one process on a virtual clock; a failure prints the seed that repeats it.
+SEEDS ?= 2000
+sim: install
+	SIMULATION_SEEDS=$(SEEDS) $(BIN)/pytest -n $(JOBS) tests/simulation $(ARGS)
+
+# Coverage-guided; SECONDS_MAX ends it.
+SECONDS_MAX ?= 300
+fuzz: install
+	$(PIP) --require-hashes -r requirements/fuzz.txt
+	$(BIN)/python -m tests.fuzz -max_total_time=$(SECONDS_MAX) $(ARGS)
+
+# ---------------------------------------------------------------- housekeeping
 
 fmt: install
-	$(BIN)/ruff format .
-	$(BIN)/ruff check --fix .
+	$(BIN)/ruff check --fix $(CHECKED)
+	$(BIN)/ruff format $(CHECKED)
 
 lint: install
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/ruff format --check $(CHECKED)
+	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/lint-imports
+	$(BIN)/interrogate --quiet $(PACKAGES:=/src)
 	$(BIN)/python tools/tidy.py
 
 type: install
-	$(BIN)/mypy libs services tests tools bench
+	$(BIN)/mypy $(CHECKED)
 
-pins:
-	$(BIN)/python tools/pins.py
+pins: install
+	$(BIN)/python tools/pins.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) build; find libs services -name '*.so' -delete
+	rm -rf $(VENV) build
+	find libs services -path '*/src/*' \( -name '*.so' -o -name '*.egg-info' \) -prune -exec rm -rf {} +
