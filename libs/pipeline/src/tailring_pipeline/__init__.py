@@ -5,33 +5,55 @@ from tailring_pipeline.backoff import (
     RetryConfig,
     TopLevelRetryConfig,
 )
+from tailring_pipeline.batch import BatchProcessor, BatchSettings, BatchStatistics
+from tailring_pipeline.batch_config import BatchConfig
 from tailring_pipeline.consumer import Batch, Consumer, Refused, Rejected, Signal, Stage
 from tailring_pipeline.doors import Door
 from tailring_pipeline.errors import Closed, Empty, Full, QueueError, TooLarge
 from tailring_pipeline.exporter_metrics import ExporterMetrics
+from tailring_pipeline.fan_out import FanOut, fan_out
+from tailring_pipeline.outcome import Outcome, delivery_of
+from tailring_pipeline.processor_metrics import ProcessorMetrics
 from tailring_pipeline.queue import BoundedQueue, QueueStatistics, Ticket
-from tailring_pipeline.queue_config import QueueConfig, TopLevelQueue
+from tailring_pipeline.queue_config import QueueConfig, Sizer, TopLevelQueue
+from tailring_pipeline.retry import Retry
+from tailring_pipeline.sending_queue import SendingQueue, SendingStatistics
+from tailring_pipeline.wakeups import Wakeups
 
 __all__ = [
     "Backoff",
     "Batch",
+    "BatchConfig",
+    "BatchProcessor",
+    "BatchSettings",
+    "BatchStatistics",
     "BoundedQueue",
     "Closed",
     "Consumer",
     "Door",
     "Empty",
     "ExporterMetrics",
+    "FanOut",
     "Full",
+    "Outcome",
+    "ProcessorMetrics",
     "QueueConfig",
     "QueueError",
     "QueueStatistics",
     "Refused",
     "Rejected",
+    "Retry",
     "RetryConfig",
+    "SendingQueue",
+    "SendingStatistics",
     "Signal",
+    "Sizer",
     "Stage",
     "Ticket",
     "TooLarge",
     "TopLevelQueue",
     "TopLevelRetryConfig",
+    "Wakeups",
+    "delivery_of",
+    "fan_out",
 ]

@@ -15,7 +15,7 @@ no upper bound. It does not know what is being retried.
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from tailring_runtime.config import Bool, ConfigModel, Duration, Float
 
@@ -29,18 +29,27 @@ INTERVAL_NS_MAX = 2**62
 class RetryConfig(ConfigModel):
     """``retry_on_failure`` of an exporter: on unless the file says otherwise."""
 
-    # False: a batch that failed is not sent again.
-    enabled: Bool = True
-    # The first wait. 0 retries at once.
-    initial_interval: Duration = 5 * SECOND_NS
-    # Each wait is drawn from interval * (1 - factor) to interval * (1 + factor).
-    randomization_factor: Float = 0.5
-    # How much longer each wait is than the one before. 0: all are equal.
-    multiplier: Float = 1.5
-    # No wait (but one that the other side asks for) is longer. 0: no bound.
-    max_interval: Duration = 30 * SECOND_NS
-    # How long one batch is tried, waits included. 0: without end.
-    max_elapsed_time: Duration = 300 * SECOND_NS
+    enabled: Bool = Field(
+        default=True, description="Off: a batch that failed is not sent again."
+    )
+    initial_interval: Duration = Field(
+        default=5 * SECOND_NS, description="The first wait; 0 retries at once."
+    )
+    randomization_factor: Float = Field(
+        default=0.5,
+        description="Waits are drawn from interval * (1 - factor) to * (1 + factor).",
+    )
+    multiplier: Float = Field(
+        default=1.5, description="How much longer each wait is; 0: all are equal."
+    )
+    max_interval: Duration = Field(
+        default=30 * SECOND_NS,
+        description="No wait of our own choice is longer; 0: no bound.",
+    )
+    max_elapsed_time: Duration = Field(
+        default=300 * SECOND_NS,
+        description="How long one batch is tried, waits included; 0: without end.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> RetryConfig:
@@ -82,7 +91,9 @@ class TopLevelRetryConfig(RetryConfig):
     defaults of the other keys: only what is written is compared.
     """
 
-    enabled: Bool = False
+    enabled: Bool = Field(
+        default=False, description="On: a request that failed is routed again."
+    )
 
     def _compared(self) -> tuple[str, ...]:
         written = self.model_fields_set

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from tailring_pipeline.consumer import Refused, Rejected
+
 __all__ = ["Door"]
 
 
@@ -21,3 +23,8 @@ class Door(Enum):
     ABANDONED = "abandoned"
     # The process stopped before it was delivered.
     TERMINATED = "terminated"
+
+    @classmethod
+    def of(cls, answer: Refused | Rejected) -> Door:
+        """The door of data that was sent and answered so, with nobody to be told."""
+        return cls.REJECTED if isinstance(answer, Rejected) else cls.REFUSED

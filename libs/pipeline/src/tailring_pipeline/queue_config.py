@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from tailring_runtime.config import NULL_IS_EMPTY, Bool, ConfigModel, Int
 
@@ -33,17 +33,27 @@ class QueueConfig(ConfigModel):
         ),
     }
 
-    # False: deliveries run in their callers' stead, without a bound of their own.
-    enabled: Bool = True
-    # How many deliveries run at once.
-    num_consumers: Int = 10
-    # How much is held, deliveries in flight included, in the unit of `sizer`.
-    queue_size: Int = 1000
-    sizer: Sizer = "requests"
-    # True: a full queue lets its callers wait instead of refusing them.
-    block_on_overflow: Bool = False
-    # True: never acknowledge before the destination did.
-    wait_for_result: Bool = False
+    enabled: Bool = Field(
+        default=True,
+        description="Written as `true` it also acknowledges as soon as a batch is"
+        " queued; unwritten, callers wait for the delivery. Off: no bound.",
+    )
+    num_consumers: Int = Field(
+        default=10, description="How many deliveries run at once."
+    )
+    queue_size: Int = Field(
+        default=1000,
+        description="How much is held, deliveries in flight included, in `sizer`s.",
+    )
+    sizer: Sizer = Field(default="requests", description="What `queue_size` counts.")
+    block_on_overflow: Bool = Field(
+        default=False,
+        description="A full queue lets its callers wait instead of refusing them.",
+    )
+    wait_for_result: Bool = Field(
+        default=False,
+        description="Never acknowledge before the destination did.",
+    )
 
     @property
     def acknowledges_early(self) -> bool:

@@ -1,0 +1,57 @@
+"""``processors.batch`` as an operator writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from tailring_pipeline.backoff import SECOND_NS
+from tailring_runtime.config import ConfigModel, Duration, Int, TextList
+
+__all__ = ["BatchConfig"]
+
+UINT32_MAX = 2**32 - 1
+
+
+class BatchConfig(ConfigModel):
+    """``processors.batch``."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "metadata_cardinality_limit": (
+            "it only bounds `metadata_keys`, which this version does not honour"
+        ),
+    }
+
+    timeout: Duration = Field(
+        default=SECOND_NS // 5,
+        description="How long the first member waits for others; 0: not at all.",
+    )
+    send_batch_size: Int = Field(
+        default=8192,
+        description="Items that make a batch go at once; 0: each goes at once.",
+        ge=0,
+        le=UINT32_MAX,
+    )
+    send_batch_max_size: Int = Field(
+        default=0, description="Items in a batch at most; 0: any.", ge=0, le=UINT32_MAX
+    )
+    metadata_keys: TextList = Field(
+        default=(), description="Must be empty: batches are not told apart by headers."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> BatchConfig:
+        if 0 < self.send_batch_max_size < self.send_batch_size:
+            raise ValueError(
+                "send_batch_max_size must be greater or equal to send_batch_size"
+            )
+        if self.timeout < 0:
+            raise ValueError("timeout must be greater or equal to 0")
+        if self.metadata_keys:
+            raise ValueError(
+                "metadata_keys must be empty: this version does not tell batches apart"
+                " by request headers; give each tenant a router of its own"
+            )
+        return self

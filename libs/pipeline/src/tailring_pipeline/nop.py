@@ -1,0 +1,36 @@
+"""The ``nop`` exporter: takes everything and does nothing with it."""
+
+from __future__ import annotations
+
+from tailring_pipeline.consumer import Batch
+from tailring_pipeline.exporter_metrics import ExporterMetrics
+from tailring_runtime.config import ConfigModel
+
+__all__ = ["NopConfig", "NopExporter"]
+
+
+class NopConfig(ConfigModel):
+    """``exporters.nop``, which has no keys."""
+
+
+class NopExporter:
+    """A `Stage` and `Consumer` that counts what it takes as sent."""
+
+    def __init__(self, *, metrics: ExporterMetrics) -> None:
+        self._metrics = metrics
+
+    async def consume(self, batch: Batch) -> None:
+        """Take the batch; never refuses."""
+        self._metrics.sent_spans.add(batch.items)
+
+    async def start(self) -> None:
+        """Nothing to begin."""
+
+    def close(self) -> None:
+        """Nothing to stop: there is nothing that a late batch could harm."""
+
+    async def join(self, timeout_s: float) -> None:
+        """Nothing is held, so nothing is waited for."""
+
+    async def terminate(self) -> None:
+        """Nothing to release."""

@@ -1,0 +1,111 @@
+"""Sends a batch again until it is taken, rejected, or out of time.
+
+Rules:
+
+* Only `Refused` is retried, and only what remains of the batch; `Rejected` passes.
+* The wait that a refusal asks for is a minimum.
+* No task of its own: the caller waits, and its cancellation ends the retrying.
+* After `stop_retrying` (a drain) those who wait make one last attempt at once, and
+  whatever fails from then on is not tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tailring_pipeline.backoff import SECOND_NS, Backoff, RetryConfig
+from tailring_pipeline.consumer import Batch, Consumer, Refused, Rejected
+from tailring_pipeline.failure_log import FailureLog
+from tailring_pipeline.wakeups import Wakeups
+from tailring_runtime.logs import get_logger
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+__all__ = ["Retry"]
+
+
+class Retry:
+    """A `Consumer` in front of another; passes straight through when not enabled."""
+
+    def __init__(
+        self,
+        config: RetryConfig,
+        *,
+        consumer: Consumer,
+        log: FilteringBoundLogger | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._config = config
+        self._consumer = consumer
+        self._jitter = jitter
+        self._waits = Wakeups()
+        self._stopped = False
+        self._retries = FailureLog(
+            "Exporting failed. Will retry the request after interval.",
+            log=log if log is not None else get_logger(),
+            level="info",
+        )
+
+    async def consume(self, batch: Batch) -> None:
+        """Deliver the batch, waiting between attempts; raises the last refusal."""
+        if not self._config.enabled:
+            await self._consumer.consume(batch)
+            return
+        backoff = Backoff(self._config, started_ns=_now_ns())
+        remaining = batch
+        while True:
+            try:
+                await self._consumer.consume(remaining)
+                return
+            except Rejected as rejected:
+                if remaining is batch:
+                    raise
+                raise _about(rejected, remaining) from rejected
+            except Refused as refused:
+                remaining = refused.remaining or remaining
+                delay_ns = self._delay_ns(backoff, refused)
+                if delay_ns is None and remaining is batch:
+                    raise
+                if delay_ns is None:
+                    raise _left(refused, remaining) from refused
+                self._retries.failed(refused, remaining.items)
+            await self._waits.wait(delay_ns / SECOND_NS)
+
+    def stop_retrying(self) -> None:
+        """Cut every wait short for one last attempt, and retry nothing from now on."""
+        self._stopped = True
+        self._waits.wake_all()
+        self._retries.flush()
+
+    def _delay_ns(self, backoff: Backoff, refused: Refused) -> int | None:
+        if self._stopped:
+            return None
+        return backoff.next_delay_ns(
+            _now_ns(),
+            jitter=self._jitter(),
+            retry_after_ns=int(refused.retry_after_s * SECOND_NS),
+        )
+
+
+def _about(rejected: Rejected, remaining: Batch) -> Rejected:
+    """The same rejection, counted against the batch that the caller handed in."""
+    items = rejected.items_of(remaining)
+    return Rejected(rejected.reason, rejected.detail, items=items)
+
+
+def _left(refused: Refused, remaining: Batch) -> Refused:
+    """The same refusal, saying what is left of the batch that the caller handed in."""
+    return Refused(
+        refused.reason,
+        refused.detail,
+        retry_after_s=refused.retry_after_s,
+        remaining=remaining,
+    )
+
+
+def _now_ns() -> int:
+    return int(asyncio.get_running_loop().time() * SECOND_NS)

@@ -1,0 +1,280 @@
+"""The bounded queue in front of a destination: holds, delivers in parallel, answers.
+
+Rules:
+
+* A caller is answered when its batch was delivered, unless the configuration spells out
+  that queued is enough (`QueueConfig.acknowledges_early`).
+* What is held is bounded, deliveries in flight included; a full queue refuses at once,
+  or lets its callers wait with ``block_on_overflow``.
+* A caller that goes away takes its batch out while it is queued; a delivery in flight
+  is never cancelled for it.
+* accepted = delivered + returned + lost + held, in items, always. Returned is what a
+  waiting caller was told it still has; lost has a `Door`.
+
+How it works: deliveries run in at most ``num_consumers`` tasks, which are spawned when
+there is work and end when there is none. `_settle` is the one place where a batch
+leaves, whatever the reason.
+
+It does not retry: that is the `Retry` behind it, which `close` makes hurry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tailring_pipeline.consumer import Batch, Consumer, Refused, Rejected
+from tailring_pipeline.doors import Door
+from tailring_pipeline.errors import Closed, Full, TooLarge
+from tailring_pipeline.exporter_metrics import ExporterMetrics
+from tailring_pipeline.failure_log import FailureLog
+from tailring_pipeline.outcome import Outcome, delivery_of
+from tailring_pipeline.queue import BoundedQueue, Ticket
+from tailring_pipeline.queue_config import QueueConfig
+from tailring_pipeline.retry import Retry
+from tailring_pipeline.wakeups import Wakeups
+from tailring_runtime.logs import get_logger
+from tailring_runtime.tasks import TaskSet
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+__all__ = ["SendingQueue", "SendingStatistics"]
+
+
+@dataclass(frozen=True, slots=True)
+class SendingStatistics:
+    """Where the items are that were accepted so far; see the module's last rule."""
+
+    accepted: int
+    delivered: int
+    returned: int
+    held: int
+    lost: Mapping[Door, int]
+
+
+class _Entry:
+    """One batch in the queue; who waits for it, unless it was acknowledged early."""
+
+    __slots__ = ("accepted", "answer", "batch")
+
+    def __init__(self, batch: Batch, answer: asyncio.Future[Outcome] | None) -> None:
+        self.batch = batch
+        self.answer = answer
+        self.accepted = False
+
+
+class SendingQueue:
+    """A `Stage` and `Consumer`; see the module. Not ``enabled``, it has no bound."""
+
+    def __init__(
+        self,
+        config: QueueConfig,
+        *,
+        consumer: Consumer,
+        metrics: ExporterMetrics,
+        log: FilteringBoundLogger | None = None,
+    ) -> None:
+        self._config = config
+        self._consumer = consumer
+        self._metrics = metrics
+        self._log = log if log is not None else get_logger(exporter=metrics.exporter_id)
+        self._queue = _queue_of(config)
+        self._consumers_max = config.num_consumers if config.enabled else math.inf
+        self._tasks = TaskSet(metrics.exporter_id)
+        self._consumers = 0
+        self._idle = Wakeups()
+        self._closed = False
+        self._accepted = 0
+        self._delivered = 0
+        self._returned = 0
+        self._held = 0
+        self._lost = dict.fromkeys(Door, 0)
+        self._dropping = FailureLog("Exporting failed. Dropping data.", log=self._log)
+        self._rejecting = FailureLog("Exporting failed. Rejecting data.", log=self._log)
+        if config.enabled:
+            metrics.watch_queue(self._size, capacity=config.queue_size)
+        metrics.watch_in_flight(lambda: self._consumers)
+
+    def statistics(self) -> SendingStatistics:
+        """Where every item is that was accepted."""
+        return SendingStatistics(
+            accepted=self._accepted,
+            delivered=self._delivered,
+            returned=self._returned,
+            held=self._held,
+            lost=dict(self._lost),
+        )
+
+    async def consume(self, batch: Batch) -> None:
+        """Deliver the batch, or only queue it; see the module's first rule."""
+        if self._closed:
+            raise self._turn_away(batch, _draining())
+        if not batch.items:
+            return
+        early = self._config.acknowledges_early
+        answer = None if early else asyncio.get_running_loop().create_future()
+        entry = _Entry(batch, answer)
+        ticket = await self._put(entry)
+        self._accept(entry)
+        self._spawn_consumers()
+        if answer is None:
+            return
+        try:
+            outcome = await answer
+        except asyncio.CancelledError:
+            if self._queue.withdraw(ticket):
+                self._settle(entry, _abandoned(), door=Door.ABANDONED)
+            raise
+        if outcome is not None:
+            raise outcome
+
+    async def start(self) -> None:
+        """Nothing to begin: deliveries start with the first batch."""
+
+    def close(self) -> None:
+        """Refuse new batches and make retries hurry."""
+        self._closed = True
+        self._queue.close()
+        if isinstance(self._consumer, Retry):
+            self._consumer.stop_retrying()
+
+    async def join(self, timeout_s: float) -> None:
+        """Wait until everything held was delivered or failed, at most ``timeout_s``."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + timeout_s
+        while self._held and loop.time() < deadline_s:
+            await self._idle.wait(deadline_s - loop.time())
+
+    async def terminate(self) -> None:
+        """Abandon what is held: told to those who wait, counted as lost otherwise."""
+        self.close()
+        for ticket in self._queue.drain():
+            self._settle(ticket.item, _terminated(), door=Door.TERMINATED)
+        await self._tasks.close()
+        self._consumers = 0
+        self._dropping.flush()
+        self._rejecting.flush()
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError unless every accepted item is in exactly one place."""
+        self._queue.check_invariants()
+        left = self._delivered + self._returned + sum(self._lost.values())
+        assert self._accepted == left + self._held
+        assert self._held <= self._queue.statistics().items
+        assert self._consumers <= self._consumers_max
+
+    async def _put(self, entry: _Entry) -> Ticket[_Entry]:
+        batch = entry.batch
+        sizes = {"items": batch.items, "nbytes": len(batch.payload)}
+        try:
+            if self._config.block_on_overflow:
+                return await self._queue.put(entry, **sizes)
+            return self._queue.put_nowait(entry, **sizes)
+        except TooLarge:
+            answer: Refused | Rejected
+            answer = Rejected("too_large", "the batch is larger than the sending queue")
+        except Full:
+            answer = Refused("queue_full", "sending queue is full")
+        except Closed:
+            answer = _draining()
+        raise self._turn_away(batch, answer)
+
+    def _turn_away(self, batch: Batch, answer: Refused | Rejected) -> Exception:
+        self._metrics.enqueue_failed_spans.add(batch.items)
+        if answer.reason != "draining":
+            self._rejecting.failed(answer, batch.items)
+        return answer
+
+    def _accept(self, entry: _Entry) -> None:
+        # A putter that was admitted may be delivered before it runs again.
+        if not entry.accepted:
+            entry.accepted = True
+            self._accepted += entry.batch.items
+            self._held += entry.batch.items
+
+    def _spawn_consumers(self) -> None:
+        if len(self._queue) and self._consumers < self._consumers_max:
+            self._consumers += 1
+            self._tasks.spawn(self._consume_queue(), name="sending queue consumer")
+
+    async def _consume_queue(self) -> None:
+        try:
+            while len(self._queue):
+                await self._deliver(self._queue.lease_nowait())
+        finally:
+            self._consumers -= 1
+
+    async def _deliver(self, ticket: Ticket[_Entry]) -> None:
+        entry = ticket.item
+        self._accept(entry)
+        try:
+            outcome = await delivery_of(entry.batch, self._consumer, log=self._log)
+        except asyncio.CancelledError:
+            self._queue.release(ticket)
+            self._settle(entry, _terminated(), door=Door.TERMINATED)
+            raise
+        self._queue.release(ticket)
+        self._settle(entry, outcome)
+
+    def _settle(
+        self, entry: _Entry, outcome: Outcome, *, door: Door | None = None
+    ) -> None:
+        """The one way out: count what was delivered and who has the rest."""
+        self._accept(entry)
+        failed = 0 if outcome is None else outcome.items_of(entry.batch)
+        delivered = entry.batch.items - failed
+        self._held -= entry.batch.items
+        self._delivered += delivered
+        self._metrics.sent_spans.add(delivered)
+        waiting = entry.answer is not None and not entry.answer.done()
+        if outcome is not None and waiting:
+            self._returned += failed
+            self._metrics.send_failed_spans.add(failed)
+            self._rejecting.failed(outcome, failed)
+        elif outcome is not None:
+            self._lose(failed, outcome, door=door or Door.of(outcome))
+        if entry.answer is not None and waiting:
+            entry.answer.set_result(outcome)
+        if not self._held:
+            self._idle.wake_all()
+
+    def _lose(self, items: int, outcome: Refused | Rejected, *, door: Door) -> None:
+        self._lost[door] += items
+        self._metrics.lost(door, items)
+        if door is not Door.ABANDONED:
+            self._metrics.send_failed_spans.add(items)
+            self._dropping.failed(outcome, items)
+
+    def _size(self) -> float:
+        held = self._queue.statistics()
+        sizes = {"requests": held.requests, "items": held.items, "bytes": held.nbytes}
+        return sizes[self._config.sizer]
+
+
+def _queue_of(config: QueueConfig) -> BoundedQueue[_Entry]:
+    if not config.enabled:
+        return BoundedQueue()
+    size_max = config.queue_size
+    match config.sizer:
+        case "requests":
+            return BoundedQueue(requests_max=size_max)
+        case "items":
+            return BoundedQueue(items_max=size_max)
+        case "bytes":
+            return BoundedQueue(bytes_max=size_max)
+
+
+def _draining() -> Refused:
+    return Refused("draining", "the exporter is stopping")
+
+
+def _terminated() -> Refused:
+    return Refused("terminated", "the process stopped before the delivery")
+
+
+def _abandoned() -> Refused:
+    return Refused("abandoned", "the sender went away")
