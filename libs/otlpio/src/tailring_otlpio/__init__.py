@@ -1,1 +1,40 @@
-"""tailring_otlpio, see ARCHITECTURE.md."""
+"""OTLP over gRPC and HTTP, in and out, on raw bytes."""
+
+from tailring_otlpio.client import MetadataItems, TraceClient
+from tailring_otlpio.client_config import (
+    KeepaliveClientConfig,
+    OtlpExporterConfig,
+    TlsClientConfig,
+    TraceClientConfig,
+)
+from tailring_otlpio.errors import OtlpIoError
+from tailring_otlpio.exporter import OtlpExporter
+from tailring_otlpio.intake import ReceiverSettings
+from tailring_otlpio.json_traces import traces_from_json
+from tailring_otlpio.receiver import OtlpReceiver
+from tailring_otlpio.receiver_config import (
+    GrpcServerConfig,
+    HttpServerConfig,
+    OtlpReceiverConfig,
+)
+from tailring_otlpio.status import SPLIT_REASONS
+from tailring_otlpio.target import grpc_target
+
+__all__ = [
+    "SPLIT_REASONS",
+    "GrpcServerConfig",
+    "HttpServerConfig",
+    "KeepaliveClientConfig",
+    "MetadataItems",
+    "OtlpExporter",
+    "OtlpExporterConfig",
+    "OtlpIoError",
+    "OtlpReceiver",
+    "OtlpReceiverConfig",
+    "ReceiverSettings",
+    "TlsClientConfig",
+    "TraceClient",
+    "TraceClientConfig",
+    "grpc_target",
+    "traces_from_json",
+]

@@ -1,0 +1,81 @@
+"""``exporters.otlp``: a bounded queue, retries, and a client of one backend."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tailring_otlpio.client import TraceClient
+from tailring_otlpio.client_config import OtlpExporterConfig
+from tailring_otlpio.metrics import PARTIAL_REJECTED_SPANS
+from tailring_pipeline import Batch, ExporterMetrics, Retry, SendingQueue
+from tailring_runtime.logs import get_logger
+from tailring_runtime.metrics import Metrics
+
+__all__ = ["OtlpExporter"]
+
+_NS_PER_S: Final = 1_000_000_000
+
+
+class _Delivery:
+    """One attempt: the consumer behind queue and retry."""
+
+    def __init__(
+        self, config: OtlpExporterConfig, *, metrics: Metrics, name: str
+    ) -> None:
+        self.client = TraceClient(config.endpoint, config)
+        self._timeout_s = config.timeout / _NS_PER_S
+        self._rejected = metrics.counter(PARTIAL_REJECTED_SPANS, exporter=name)
+
+    async def consume(self, batch: Batch) -> None:
+        """Send the batch once; a partial success counts as taken, as upstream does."""
+        rejected = await self.client.export(batch.payload, timeout_s=self._timeout_s)
+        self._rejected.value += min(rejected, batch.items)
+
+
+class OtlpExporter:
+    """A `Stage` and `Consumer`, made on the running loop; ``name`` is the component id.
+
+    ``consume`` returns when the backend took the batch (or, with a queue that the file
+    spells out, when it is queued). It raises `Rejected` with a reason of
+    `status.SPLIT_REASONS` when a part of the batch may be at fault: the caller can
+    split it and try again.
+    """
+
+    def __init__(
+        self, config: OtlpExporterConfig, *, metrics: Metrics, name: str = "otlp"
+    ) -> None:
+        log = get_logger(exporter=name)
+        self._delivery = _Delivery(config, metrics=metrics, name=name)
+        retry = Retry(config.retry_on_failure, consumer=self._delivery, log=log)
+        self._queue = SendingQueue(
+            config.sending_queue,
+            consumer=retry,
+            metrics=ExporterMetrics(metrics, name),
+            log=log,
+        )
+
+    def connected(self) -> bool:
+        """Whether there is a connection to the backend now."""
+        return self._delivery.client.connected()
+
+    async def consume(self, batch: Batch) -> None:
+        """Deliver the batch; see the class."""
+        await self._queue.consume(batch)
+
+    async def start(self) -> None:
+        """Begin to connect; a backend that is away is no reason not to start."""
+        self._delivery.client.connect_nowait()
+        await self._queue.start()
+
+    def close(self) -> None:
+        """Refuse new batches; retries that wait make their last attempt now."""
+        self._queue.close()
+
+    async def join(self, timeout_s: float) -> None:
+        """Deliver what is held, for at most ``timeout_s``."""
+        await self._queue.join(timeout_s)
+
+    async def terminate(self) -> None:
+        """Abandon what is held and close the connection. Safe twice."""
+        await self._queue.terminate()
+        await self._delivery.client.close()

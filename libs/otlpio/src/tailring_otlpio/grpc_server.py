@@ -1,0 +1,173 @@
+"""The OTLP/gRPC server: raw bytes in, a status out.
+
+Rules:
+
+* No protobuf object is built for a request. The method is found by comparing its
+  path, its handler is made once.
+* The handler is registered as a stream although the method is unary, which is the
+  same on the wire: so it also runs when no message arrives, and a request that gRPC's
+  core turned away (larger than its own limit, a compression bomb) is counted.
+* The core's limit lies above ours, so that what is somewhat too large is answered and
+  counted by us; a bomb stops at the core's limit while it is inflated.
+* Never ``maximum_concurrent_rpcs``: it answers RESOURCE_EXHAUSTED, which clients take
+  as final.
+
+It does not know what becomes of a request; that is the intake's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+
+from tailring_otlpio import status
+from tailring_otlpio.health_service import HealthService
+from tailring_otlpio.intake import Intake
+from tailring_otlpio.metrics import ReceiverMetrics
+from tailring_otlpio.receiver_config import GrpcServerConfig, KeepaliveServerConfig
+from tailring_otlpio.rpc_status import STATUS_DETAILS, response_proto, status_proto
+from tailring_otlpio.status import Answer, Outcome
+from tailring_runtime.address import join_host_port, split_host_port
+from tailring_runtime.errors import StartError
+from tailring_runtime.metrics import Metrics
+
+__all__ = ["EXPORT_TRACES", "TRACE_SERVICE", "GrpcServer"]
+
+TRACE_SERVICE: Final = "opentelemetry.proto.collector.trace.v1.TraceService"
+EXPORT_TRACES: Final = f"/{TRACE_SERVICE}/Export"
+
+# How far the core's limit lies above ours.
+_CORE_MARGIN_BYTES: Final = 16 << 20
+_MESSAGE_CHARS_MAX: Final = 1024
+_NS_PER_MS: Final = 1_000_000
+
+Options = list[tuple[str, Any]]
+_Context = grpc.aio.ServicerContext[bytes, bytes]
+
+
+class GrpcServer(grpc.GenericRpcHandler):
+    """The trace service on one port, with ``grpc.health.v1`` beside it.
+
+    ``start`` -> ``stop``; once stopped it cannot be started again.
+    """
+
+    def __init__(
+        self,
+        config: GrpcServerConfig,
+        *,
+        intake: Intake,
+        metrics: Metrics,
+        name: str,
+        reuse_port: bool,
+    ) -> None:
+        self.port = 0
+        self._config = config
+        self._intake = intake
+        self._counted = ReceiverMetrics(metrics, receiver=name, transport="grpc")
+        self._options = _options(config, reuse_port=reuse_port)
+        self._health = HealthService(TRACE_SERVICE)
+        self._handler: grpc.RpcMethodHandler[bytes, bytes] = (
+            grpc.stream_unary_rpc_method_handler(self._export)
+        )
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen; raises `StartError` when the address cannot be had."""
+        await self.set_serving(False)
+        server = grpc.aio.server(options=self._options)
+        server.add_generic_rpc_handlers((self,))
+        self._health.add_to(server)
+        address = _address(self._config)
+        try:
+            self.port = server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise StartError(f"cannot listen on {address} (gRPC): {error}") from error
+        await server.start()
+        self._server = server
+
+    async def set_serving(self, serving: bool) -> None:
+        """What ``grpc.health.v1`` answers, for the server and the trace service."""
+        await self._health.set_serving(serving)
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no new calls; cut those in flight after ``grace_s``. Safe twice."""
+        if self._server is not None:
+            await self._server.stop(grace_s)
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """The handler of a method; None answers UNIMPLEMENTED."""
+        if handler_call_details.method == EXPORT_TRACES:
+            return self._handler
+        return None
+
+    async def _export(self, _stream: object, context: _Context) -> bytes:
+        payload = await context.read()
+        if not isinstance(payload, bytes):  # EOF: the core turned the message away
+            self._counted.ended(Outcome.FAILURE, 0)
+            return b""
+        answer = await self._answer(payload)
+        if answer.code is not grpc.StatusCode.OK:
+            await _abort(context, answer)
+        return response_proto(answer)
+
+    async def _answer(self, payload: bytes) -> Answer:
+        bytes_max = self._config.request_bytes_max
+        if len(payload) > bytes_max:
+            self._counted.ended(Outcome.FAILURE, 0)
+            return status.too_large(
+                f"the request has {len(payload)} bytes, the limit is {bytes_max}"
+            )
+        return await self._intake.accept(payload, self._counted)
+
+
+async def _abort(context: _Context, answer: Answer) -> None:
+    details = ((STATUS_DETAILS, status_proto(answer)),)
+    await context.abort(answer.code, answer.message[:_MESSAGE_CHARS_MAX], details)
+
+
+def _address(config: GrpcServerConfig) -> str:
+    if config.transport == "unix":
+        return f"unix:{config.endpoint}"
+    host, port = split_host_port(config.endpoint)
+    return join_host_port(host or "::", port)
+
+
+def _options(config: GrpcServerConfig, *, reuse_port: bool) -> Options:
+    options: Options = [
+        ("grpc.max_receive_message_length", _core_limit(config)),
+        # Off, or a second process would share the port without an error.
+        ("grpc.so_reuseport", int(reuse_port)),
+    ]
+    if config.max_concurrent_streams:
+        options.append(("grpc.max_concurrent_streams", config.max_concurrent_streams))
+    return options + _keepalive_options(config.keepalive)
+
+
+def _core_limit(config: GrpcServerConfig) -> int:
+    return min(config.request_bytes_max + _CORE_MARGIN_BYTES, 2**31 - 1)
+
+
+def _keepalive_options(config: KeepaliveServerConfig) -> Options:
+    policy = config.enforcement_policy
+    options: Options = [
+        (
+            "grpc.http2.min_recv_ping_interval_without_data_ms",
+            policy.min_time // _NS_PER_MS,
+        ),
+        ("grpc.keepalive_permit_without_calls", int(policy.permit_without_stream)),
+    ]
+    given = config.server_parameters
+    for argument, duration_ns in (
+        ("grpc.max_connection_idle_ms", given.max_connection_idle),
+        ("grpc.max_connection_age_ms", given.max_connection_age),
+        ("grpc.max_connection_age_grace_ms", given.max_connection_age_grace),
+        ("grpc.keepalive_time_ms", given.time),
+        ("grpc.keepalive_timeout_ms", given.timeout),
+    ):
+        if duration_ns:
+            options.append((argument, max(1, duration_ns // _NS_PER_MS)))
+    return options

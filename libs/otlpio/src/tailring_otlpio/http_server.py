@@ -1,0 +1,243 @@
+"""The OTLP/HTTP server: POST of protobuf or JSON, the answer in the same type.
+
+Rules:
+
+* Bodies are read under a limit and decompressed as they arrive; JSON, which is slow,
+  is converted in a thread when it is large.
+* Errors of a request that could be read are a ``google.rpc.Status`` in its own content
+  type; 404, 405 and 415 are plain text, because there is no such type yet.
+* There is one path, so there is no router.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+
+from tailring_otlpio import status
+from tailring_otlpio.cors import Cors
+from tailring_otlpio.errors import BodyTooLarge, MalformedBody
+from tailring_otlpio.http_body import ENCODINGS, read_body
+from tailring_otlpio.intake import Intake
+from tailring_otlpio.json_traces import traces_from_json
+from tailring_otlpio.listen import listening_sockets, unix_socket
+from tailring_otlpio.metrics import ReceiverMetrics
+from tailring_otlpio.receiver_config import HttpServerConfig
+from tailring_otlpio.rpc_status import (
+    response_json,
+    response_proto,
+    status_json,
+    status_proto,
+)
+from tailring_otlpio.status import Answer, Outcome
+from tailring_pipeline import Refused
+from tailring_runtime.metrics import Metrics
+
+__all__ = ["HttpServer"]
+
+PROTOBUF: Final = "application/x-protobuf"
+JSON: Final = "application/json"
+# Larger JSON is converted in a thread: it would hold up the loop for milliseconds.
+_JSON_INLINE_BYTES_MAX: Final = 16 * 1024
+# `stop` has waited already; this is for answers that are still being written.
+_SHUTDOWN_S: Final = 0.5
+_NS_PER_S: Final = 1_000_000_000
+
+
+class _Turned(Exception):
+    """Raised inside a request to answer it with a plain HTTP status."""
+
+    def __init__(self, code: HTTPStatus, text: str, **headers: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.headers = headers
+
+
+class HttpServer:
+    """The traces path on one endpoint. ``start`` -> ``stop`` -> ``terminate``."""
+
+    def __init__(
+        self,
+        config: HttpServerConfig,
+        *,
+        intake: Intake,
+        metrics: Metrics,
+        name: str,
+        reuse_port: bool,
+    ) -> None:
+        self.port = 0
+        self._config = config
+        self._reuse_port = reuse_port
+        self._intake = intake
+        self._counted = ReceiverMetrics(metrics, receiver=name, transport="http")
+        self._cors = Cors(config.cors)
+        self._headers = {
+            key: value.get_secret_value()
+            for key, value in config.response_headers.items()
+        }
+        self._encodings = _encodings(config)
+        self._read_timeout_s = config.read_timeout / _NS_PER_S or None
+        self._runner: web.ServerRunner | None = None
+        self._sites: list[web.SockSite] = []
+
+    async def start(self) -> None:
+        """Listen; raises `StartError` when the address cannot be had."""
+        config = self._config
+        server = web.Server(
+            self._handle,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=config.idle_timeout / _NS_PER_S,
+        )
+        if config.transport == "unix":
+            listeners = [unix_socket(config.endpoint)]
+        else:
+            listeners = await listening_sockets(
+                config.endpoint, reuse_port=self._reuse_port
+            )
+            self.port = listeners[0].getsockname()[1]
+        self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_S)
+        await self._runner.setup()
+        for listener in listeners:
+            site = web.SockSite(self._runner, listener)
+            await site.start()
+            self._sites.append(site)
+
+    async def stop(self) -> None:
+        """Take no new connections. Safe twice."""
+        for site in self._sites:
+            await site.stop()
+        self._sites.clear()
+
+    async def terminate(self) -> None:
+        """Close every connection. Safe twice."""
+        await self.stop()
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            response = await self._respond(request)
+        except _Turned as turned:
+            response = web.Response(
+                status=turned.code, text=str(turned), headers=turned.headers
+            )
+        response.headers.update(self._cors.headers(request.headers))
+        response.headers.update(self._headers)
+        if not self._config.keep_alives_enabled:
+            response.force_close()
+        return response
+
+    async def _respond(self, request: web.BaseRequest) -> web.Response:
+        if request.path != self._config.traces_url_path:
+            raise _Turned(HTTPStatus.NOT_FOUND, "404 page not found")
+        if request.method == "OPTIONS":
+            granted = self._cors.preflight(request.headers)
+            if granted is not None:
+                return web.Response(status=HTTPStatus.NO_CONTENT, headers=granted)
+        if request.method != "POST":
+            raise _Turned(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                "405 method not allowed, supported: [POST]",
+                Allow="POST",
+            )
+        try:
+            content_type, encoding = self._negotiate(request.headers)
+        except _Turned:
+            self._counted.ended(Outcome.FAILURE, 0)
+            raise
+        answer = await self._answer(request, content_type, encoding)
+        return _response(answer, content_type)
+
+    def _negotiate(self, headers: Mapping[str, str]) -> tuple[str, str]:
+        """The content type and encoding of a request, or `_Turned` with 415."""
+        written = headers.get("Content-Type", "")
+        content_type = written.partition(";")[0].strip().lower()
+        if content_type not in (PROTOBUF, JSON):
+            raise _Turned(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                f"415 unsupported media type, supported: [{JSON}, {PROTOBUF}]",
+            )
+        encoding = headers.get("Content-Encoding", "").strip().lower()
+        if encoding not in self._encodings:
+            raise _Turned(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "unsupported Content-Encoding",
+                **{"Accept-Encoding": ", ".join(sorted(filter(None, self._encodings)))},
+            )
+        return content_type, encoding
+
+    async def _answer(
+        self, request: web.BaseRequest, content_type: str, encoding: str
+    ) -> Answer:
+        try:
+            payload = await self._read(request, encoding)
+            if content_type == JSON:
+                payload = await _from_json(payload)
+        except BodyTooLarge as error:
+            self._counted.ended(Outcome.FAILURE, 0)
+            return status.too_large(str(error))
+        except MalformedBody as error:
+            self._counted.ended(Outcome.FAILURE, 0)
+            return status.malformed(str(error))
+        except Refused as error:
+            self._counted.ended(Outcome.REFUSED, 0)
+            return status.refused(error)
+        return await self._intake.accept(payload, self._counted)
+
+    async def _read(self, request: web.BaseRequest, encoding: str) -> bytes:
+        bytes_max = self._config.request_bytes_max
+        if (request.content_length or 0) > bytes_max:
+            raise BodyTooLarge(f"the body is larger than {bytes_max} bytes")
+        try:
+            async with asyncio.timeout(self._read_timeout_s):
+                return await read_body(
+                    request.content,
+                    self._intake.admission,
+                    encoding=encoding,
+                    bytes_max=bytes_max,
+                )
+        except TimeoutError as error:
+            self._counted.ended(Outcome.FAILURE, 0)
+            raise _Turned(
+                HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time"
+            ) from error
+        except (ConnectionError, web.RequestPayloadError) as error:
+            raise MalformedBody(f"the body broke off: {error}") from error
+
+
+async def _from_json(body: bytes) -> bytes:
+    if not body:
+        raise MalformedBody("not OTLP JSON: the body is empty")
+    if len(body) <= _JSON_INLINE_BYTES_MAX:
+        return traces_from_json(body)
+    return await asyncio.to_thread(traces_from_json, body)
+
+
+def _encodings(config: HttpServerConfig) -> frozenset[str]:
+    """Every spelling of the encodings that the configuration allows."""
+    allowed = {ENCODINGS[name] for name in config.compression_algorithms}
+    if "gzip" in config.compression_algorithms:
+        allowed.add(ENCODINGS["x-gzip"])
+    return frozenset(name for name, wbits in ENCODINGS.items() if wbits in allowed)
+
+
+def _response(answer: Answer, content_type: str) -> web.Response:
+    success = answer.outcome is Outcome.SUCCESS
+    if content_type == JSON:
+        body = response_json(answer) if success else status_json(answer)
+    else:
+        body = response_proto(answer) if success else status_proto(answer)
+    response = web.Response(
+        status=answer.http_status, body=body, content_type=content_type
+    )
+    if answer.retry_after_s > 0:
+        # Whole seconds, rounded up: 0 would mean at once.
+        response.headers["Retry-After"] = str(math.ceil(answer.retry_after_s))
+    return response

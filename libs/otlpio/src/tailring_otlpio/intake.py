@@ -1,0 +1,165 @@
+"""What both transports do with a request, from its decoded bytes to its answer.
+
+Rules:
+
+* A request is validated once, here; nothing malformed gets past it.
+* It is refused at the door when too many requests or bytes are in flight, or while
+  the receiver drains. Nothing waits for a place.
+* Whatever the pipeline raises becomes an `Answer`; `accept` raises nothing.
+* A client that goes away cancels nothing: what began runs to its end and is counted.
+  A batch whose delivery is cut half-way would be sent twice by the next retry.
+
+It does not know about codes on the wire, compression or content types.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from tailring_otlpio import status
+from tailring_otlpio.metrics import (
+    IN_FLIGHT_BYTES,
+    IN_FLIGHT_REQUESTS,
+    ReceiverMetrics,
+)
+from tailring_otlpio.status import Answer, Outcome
+from tailring_otlpwire import WireError, validate
+from tailring_pipeline import Batch, Consumer, Refused, Rejected
+from tailring_runtime.logs import get_logger
+from tailring_runtime.metrics import Metrics
+from tailring_runtime.tasks import TaskSet
+
+__all__ = ["Admission", "Intake", "ReceiverSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverSettings:
+    """What a service passes to its receiver, beside the operator's configuration.
+
+    ``bytes_in_flight_max`` must hold at least one request of the largest size that the
+    receiver is configured for; `OtlpReceiver` raises it to that when it does not.
+    """
+
+    requests_in_flight_max: int = 4096
+    bytes_in_flight_max: int = 512 << 20
+    # Several processes listen on one port; the kernel spreads connections over them.
+    reuse_port: bool = False
+
+
+class Admission:
+    """How much is in flight. `enter` and `leave` come in pairs, with equal sizes."""
+
+    def __init__(self, *, requests_max: int, bytes_max: int) -> None:
+        self.requests = 0
+        self.bytes = 0
+        self.requests_max = requests_max
+        self.bytes_max = bytes_max
+
+    def enter(self, nbytes: int) -> None:
+        """Take a place for a request, or raise `Refused`."""
+        if self.requests >= self.requests_max:
+            raise Refused("overloaded", "too many requests in flight")
+        self.grow(nbytes)
+        self.requests += 1
+
+    def grow(self, nbytes: int) -> None:
+        """Let a request that has entered become larger, or raise `Refused`."""
+        if self.bytes + nbytes > self.bytes_max:
+            raise Refused("overloaded", "too many bytes in flight")
+        self.bytes += nbytes
+
+    def leave(self, nbytes: int) -> None:
+        """Give the place of a request, ``nbytes`` large by now, back."""
+        self.requests -= 1
+        self.bytes -= nbytes
+        assert self.requests >= 0, "more requests left than entered"
+        assert self.bytes >= 0, "more bytes left than entered"
+
+
+class Intake:
+    """The way from a receiver's sockets into the pipeline; one for each receiver."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        *,
+        metrics: Metrics,
+        name: str,
+        settings: ReceiverSettings,
+    ) -> None:
+        self.admission = Admission(
+            requests_max=settings.requests_in_flight_max,
+            bytes_max=settings.bytes_in_flight_max,
+        )
+        self.draining = False
+        self._consumer = consumer
+        self._log = get_logger(receiver=name)
+        self._tasks = TaskSet(f"receiver {name}", metrics=metrics)
+        metrics.gauge_callback(
+            IN_FLIGHT_REQUESTS, lambda: self.admission.requests, receiver=name
+        )
+        metrics.gauge_callback(
+            IN_FLIGHT_BYTES, lambda: self.admission.bytes, receiver=name
+        )
+
+    async def accept(self, payload: bytes, counted: ReceiverMetrics) -> Answer:
+        """Hand one request on and say what came of it; counts it in ``counted``.
+
+        Raises only CancelledError, when the client left; the request goes on.
+        """
+        if not payload:
+            counted.ended(Outcome.SUCCESS, 0)
+            return status.accepted()
+        # Its own task, so that the client's cancellation ends the waiting only.
+        take = self._tasks.spawn(self._take(payload, counted), name="request")
+        return await asyncio.shield(take)
+
+    async def join(self) -> None:
+        """Wait until nothing is in flight."""
+        await self._tasks.join()
+
+    async def close(self) -> None:
+        """Cancel what is still in flight. Safe twice."""
+        await self._tasks.close()
+
+    async def _take(self, payload: bytes, counted: ReceiverMetrics) -> Answer:
+        try:
+            spans = validate(payload)
+        except WireError as error:
+            counted.ended(Outcome.FAILURE, 0)
+            return status.malformed(f"malformed request: {error}")
+        if not spans:  # envelopes without content may be dropped
+            counted.ended(Outcome.SUCCESS, 0)
+            return status.accepted()
+        try:
+            answer = await self._deliver(payload, spans)
+        except asyncio.CancelledError:  # we are terminated; the client hears of it
+            counted.ended(Outcome.REFUSED, spans)
+            raise
+        counted.ended(answer.outcome, spans, rejected=answer.rejected_items)
+        return answer
+
+    async def _deliver(self, payload: bytes, spans: int) -> Answer:
+        size = len(payload)
+        try:
+            self._enter(size)
+        except Refused as error:
+            return status.refused(error)
+        try:
+            await self._consumer.consume(Batch(payload, spans))
+        except Refused as error:
+            return status.refused(error)
+        except Rejected as error:
+            return status.rejected(error, items=spans)
+        except Exception:  # noqa: BLE001 - a boundary: logged, counted, answered
+            self._log.exception("request failed unexpectedly")
+            return status.internal_failure()
+        finally:
+            self.admission.leave(size)
+        return status.accepted()
+
+    def _enter(self, size: int) -> None:
+        if self.draining:
+            raise Refused("draining", "the receiver is shutting down")
+        self.admission.enter(size)

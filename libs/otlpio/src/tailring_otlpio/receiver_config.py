@@ -1,0 +1,258 @@
+"""``receivers.otlp`` as an operator writes it.
+
+Every key of upstream's receiver is here or refused with the reason; none is accepted
+and ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import Field, model_validator
+
+from tailring_runtime.address import split_host_port
+from tailring_runtime.config import (
+    NULL_IS_EMPTY,
+    Bool,
+    ConfigModel,
+    Duration,
+    Headers,
+    Int,
+    Text,
+    TextList,
+)
+
+__all__ = [
+    "CorsConfig",
+    "GrpcServerConfig",
+    "HttpServerConfig",
+    "KeepaliveEnforcementConfig",
+    "KeepaliveServerConfig",
+    "KeepaliveServerParametersConfig",
+    "OtlpReceiverConfig",
+    "ProtocolsConfig",
+]
+
+SECOND_NS: Final = 1_000_000_000
+MIB: Final = 1 << 20
+
+_NO_TLS: Final = (
+    "this version has no TLS; terminate it in front, or send over a trusted network"
+)
+_NO_AUTH: Final = "this version authenticates no clients; do it in a proxy in front"
+_NO_MIDDLEWARES: Final = "this version has no middleware extensions"
+_NO_METADATA: Final = (
+    "request headers are not handed to the pipeline, and no component here reads them"
+)
+_TRACES_ONLY: Final = "this version receives traces only; leave the key out"
+
+# Request encodings of HTTP that this receiver decompresses, "" being none.
+HTTP_ENCODINGS: Final = ("", "gzip", "zlib", "deflate")
+
+
+class _ServerConfig(ConfigModel):
+    """Where a server listens."""
+
+    endpoint: Text
+    transport: Literal["tcp", "unix"] = Field(
+        default="tcp",
+        description="tcp, or unix: then `endpoint` is the path of a socket.",
+    )
+
+    @model_validator(mode="after")
+    def _address(self) -> _ServerConfig:
+        if self.transport == "tcp":
+            split_host_port(self.endpoint)
+        elif not self.endpoint:
+            raise ValueError("endpoint: a unix socket needs a path")
+        return self
+
+
+class KeepaliveServerParametersConfig(ConfigModel):
+    """When this server pings its clients, and when it lets connections go."""
+
+    max_connection_idle: Duration = Field(
+        default=0, ge=0, description="Close a connection idle for so long; 0: never."
+    )
+    max_connection_age: Duration = Field(
+        default=0,
+        ge=0,
+        description="Ask clients to reconnect after so long, so that load spreads over"
+        " new replicas; 0: never.",
+    )
+    max_connection_age_grace: Duration = Field(
+        default=0, ge=0, description="How long its calls may then take; 0: no limit."
+    )
+    time: Duration = Field(
+        default=0, ge=0, description="Ping after so long without data; 0: 2 hours."
+    )
+    timeout: Duration = Field(
+        default=0, ge=0, description="Wait so long for the answer; 0: 20 seconds."
+    )
+
+
+class KeepaliveEnforcementConfig(ConfigModel):
+    """Which pings of clients are tolerated; who pings more often is disconnected."""
+
+    min_time: Duration = Field(
+        default=5 * SECOND_NS,
+        ge=0,
+        description="The shortest interval; the default tolerates the 10s that the"
+        " collector's exporters use (upstream's default of 5m does not).",
+    )
+    permit_without_stream: Bool = Field(
+        default=True, description="Whether pings without a call are tolerated."
+    )
+
+
+class KeepaliveServerConfig(ConfigModel):
+    """``keepalive`` of the gRPC server."""
+
+    server_parameters: KeepaliveServerParametersConfig = (
+        KeepaliveServerParametersConfig()
+    )
+    enforcement_policy: KeepaliveEnforcementConfig = KeepaliveEnforcementConfig()
+
+
+class GrpcServerConfig(_ServerConfig):
+    """``protocols.grpc``."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "tls": _NO_TLS,
+        "auth": _NO_AUTH,
+        "middlewares": _NO_MIDDLEWARES,
+        "include_metadata": _NO_METADATA,
+        "write_buffer_size": "grpcio sizes its write buffers itself",
+        "read_buffer_size": "grpcio sizes its read buffers itself",
+    }
+
+    endpoint: Text = "localhost:4317"
+    max_recv_msg_size_mib: Int = Field(
+        default=64,
+        ge=0,
+        le=1024,
+        description="Largest request in MiB, decompressed; 0: the default. Larger ones"
+        " are answered RESOURCE_EXHAUSTED and are lost.",
+    )
+    max_concurrent_streams: Int = Field(
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        description="Calls at once on one connection; 0: no limit.",
+    )
+    keepalive: KeepaliveServerConfig = KeepaliveServerConfig()
+
+    @property
+    def request_bytes_max(self) -> int:
+        """The largest request, decompressed."""
+        return (self.max_recv_msg_size_mib or 64) * MIB
+
+
+class CorsConfig(ConfigModel):
+    """``cors``: which browser pages may send."""
+
+    allowed_origins: TextList = ()
+    allowed_headers: TextList = ()
+    exposed_headers: TextList = ()
+    max_age: Int = Field(
+        default=0, ge=0, description="Seconds that a browser remembers the answer."
+    )
+
+
+class HttpServerConfig(_ServerConfig):
+    """``protocols.http``."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "tls": _NO_TLS,
+        "auth": _NO_AUTH,
+        "middlewares": _NO_MIDDLEWARES,
+        "include_metadata": _NO_METADATA,
+        "metrics_url_path": _TRACES_ONLY,
+        "logs_url_path": _TRACES_ONLY,
+        "profiles_url_path": _TRACES_ONLY,
+        "read_header_timeout": "aiohttp has no limit of its own for headers; use"
+        " read_timeout for bodies and idle_timeout for idle connections",
+        "write_timeout": "answers are a few bytes, and aiohttp has no limit for writing"
+        " them",
+    }
+
+    endpoint: Text = "localhost:4318"
+    traces_url_path: Text = "/v1/traces"
+    max_request_body_size: Int = Field(
+        default=64 * MIB,
+        ge=0,
+        description="Largest body in bytes, decompressed; 0: the default (64 MiB, as"
+        " OTLP recommends; upstream has 20 MiB). Larger ones are answered 413.",
+    )
+    read_timeout: Duration = Field(
+        default=60 * SECOND_NS,
+        ge=0,
+        description="How long a body may take to arrive; 0: no limit.",
+    )
+    idle_timeout: Duration = Field(
+        default=60 * SECOND_NS,
+        ge=0,
+        description="How long a connection is kept open between requests.",
+    )
+    keep_alives_enabled: Bool = Field(
+        default=True, description="Off: a connection carries one request."
+    )
+    compression_algorithms: tuple[Literal["", "gzip", "zlib", "deflate"], ...] = Field(
+        default=HTTP_ENCODINGS,
+        description='Content-Encodings taken; "" is none. (zstd, snappy and lz4 are not'
+        " supported.)",
+    )
+    response_headers: Headers = Field(
+        default={}, description="Headers added to every answer."
+    )
+    cors: CorsConfig | None = None
+
+    @property
+    def request_bytes_max(self) -> int:
+        """The largest body, decompressed."""
+        return self.max_request_body_size or 64 * MIB
+
+    @model_validator(mode="after")
+    def _absolute_path(self) -> HttpServerConfig:
+        if not self.traces_url_path.startswith("/"):
+            raise ValueError("traces_url_path must begin with /")
+        return self
+
+
+class ProtocolsConfig(ConfigModel):
+    """``protocols``: a protocol that is named, even without a value, is served."""
+
+    grpc: Annotated[GrpcServerConfig | None, NULL_IS_EMPTY] = None
+    http: Annotated[HttpServerConfig | None, NULL_IS_EMPTY] = None
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> ProtocolsConfig:
+        if self.grpc is None and self.http is None:
+            raise ValueError(_NO_PROTOCOL)
+        return self
+
+
+_NO_PROTOCOL: Final = "must specify at least one protocol when using the OTLP receiver"
+
+
+class OtlpReceiverConfig(ConfigModel):
+    """``receivers.otlp``."""
+
+    protocols: ProtocolsConfig | None = None
+
+    @model_validator(mode="after")
+    def _some_protocols(self) -> OtlpReceiverConfig:
+        if self.protocols is None:
+            raise ValueError(_NO_PROTOCOL)
+        return self
+
+    @property
+    def grpc(self) -> GrpcServerConfig | None:
+        """The gRPC server, None when it is not served."""
+        return self.protocols.grpc if self.protocols else None
+
+    @property
+    def http(self) -> HttpServerConfig | None:
+        """The HTTP server, None when it is not served."""
+        return self.protocols.http if self.protocols else None

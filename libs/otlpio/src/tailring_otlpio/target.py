@@ -1,0 +1,42 @@
+"""What an operator writes as an endpoint, as grpcio wants to dial it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tailring_runtime.address import join_host_port, split_host_port
+
+__all__ = ["grpc_target"]
+
+_PLAIN: Final = "http://"
+_SECURE: Final = "https://"
+# Schemes of gRPC's own name resolution; what follows is grpcio's to understand.
+_RESOLVED: Final = ("dns:", "unix:", "ipv4:", "ipv6:")
+_PASSTHROUGH: Final = "passthrough:///"
+
+
+def grpc_target(endpoint: str) -> str:
+    """The target of a channel. Raises ValueError with a sentence for the operator.
+
+    ``host:port``, ``[::1]:4317``, ``http://host:port`` and ``dns:///host:port`` are
+    endpoints; a port is always needed.
+    """
+    if not endpoint:
+        raise ValueError('requires a non-empty "endpoint"')
+    if endpoint.startswith(_SECURE):
+        raise ValueError(f"{endpoint}: this version has no TLS; use http:// or none")
+    if endpoint.startswith(_RESOLVED):
+        if endpoint.startswith("dns:"):
+            _split(endpoint.rpartition("/")[2].removeprefix("dns:"))
+        return endpoint
+    plain = endpoint.removeprefix(_PLAIN).removeprefix(_PASSTHROUGH).rstrip("/")
+    return join_host_port(*_split(plain))
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, port = split_host_port(address)
+    if not host:
+        raise ValueError(f"address {address}: missing host")
+    if not port:
+        raise ValueError(f"address {address}: invalid port 0")
+    return host, port
