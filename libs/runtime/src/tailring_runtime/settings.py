@@ -1,16 +1,15 @@
 """Settings of a process, as opposed to the pipeline it runs: ``TAILRING_*``.
 
-This is the one module that reads the environment. Everybody else is passed what he
-needs: a `Settings` value, or the mapping that ``${env:..}`` is looked up in.
+Everybody else is passed what he needs: a `Settings` value, or the mapping that
+``${env:..}`` is looked up in (`environment`).
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tailring_runtime.environment import environment
 
 __all__ = ["DEFAULT_CONFIG", "Settings", "environment"]
 
@@ -50,8 +49,3 @@ class Settings(BaseSettings):
         " reference counting still frees what is not in a cycle.",
     )
     uvloop: bool = Field(default=True, description="Use uvloop where it is installed.")
-
-
-def environment() -> Mapping[str, str]:
-    """The environment of the process, for ``${env:..}`` in configurations."""
-    return os.environ  # noqa: TID251 - this is the module that may

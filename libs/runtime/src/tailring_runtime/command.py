@@ -1,0 +1,256 @@
+"""The command line that every service has.
+
+    tailring-router [run] --config /conf/config.yaml --set a.b=c
+    tailring-router validate | config | resolve     the same options
+    tailring-router healthcheck --endpoint localhost:13133
+    tailring-router --version
+
+Exit codes: 0 done, 1 it failed at run time, 2 the configuration or the usage is wrong.
+
+Importing this module and running ``healthcheck`` cost next to nothing: everything that
+is heavy is imported by the sub-command that needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tailring_runtime.environment import environment
+
+if TYPE_CHECKING:
+    from tailring_runtime.config import Loaded, Registry
+    from tailring_runtime.errors import ConfigError
+    from tailring_runtime.settings import Settings
+
+__all__ = ["EXIT_FAILED", "EXIT_OK", "EXIT_USAGE", "ServiceCommand", "main"]
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+CONFIG_HELP = (
+    "configuration: a path, file:PATH, env:NAME or yaml:KEYS; may be repeated,"
+    " later ones win (default: TAILRING_CONFIG or /conf/config.yaml)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCommand:
+    """What a service gives to its command line; each function imports when called."""
+
+    name: str
+    description: str
+    # The version and its form, for example "0.1.0 (compiled)".
+    version: Callable[[], str]
+    registry: Callable[[], Registry]
+    # Runs the service until it is stopped; the exit code.
+    run: Callable[[Loaded, Settings], int]
+    # Prints what the resolver answers now; the exit code. None: nothing to resolve.
+    resolve: Callable[[Loaded, Settings], int] | None = None
+
+
+def main(command: ServiceCommand, argv: Sequence[str] | None = None) -> int:
+    """Do what ``argv`` asks for; the exit code. Raises SystemExit for wrong usage."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    commands = _commands(command)
+    if not arguments or arguments[0] not in (*commands, "-h", "--help", "--version"):
+        arguments.insert(0, "run")
+    if arguments[0] == "--version":
+        _say(f"{command.name} {command.version()}")
+        return EXIT_OK
+    options = _parser(command, commands).parse_args(arguments)
+    return commands[options.command][1](command, options)
+
+
+_Action = Callable[[ServiceCommand, argparse.Namespace], int]
+
+
+def _commands(command: ServiceCommand) -> dict[str, tuple[str, _Action]]:
+    found: dict[str, tuple[str, _Action]] = {
+        "run": ("run the service (the default)", _run),
+        "validate": ("check the configuration and tell every problem", _validate),
+        "config": ("print the effective configuration, secrets hidden", _config),
+        "healthcheck": ("ask a running service whether it is ready", _healthcheck),
+    }
+    if command.resolve is not None:
+        found["resolve"] = ("print what the resolver answers now", _resolve)
+    return found
+
+
+def _parser(
+    command: ServiceCommand, commands: dict[str, tuple[str, _Action]]
+) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=command.name, description=command.description, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--version", action="store_true", help="print the version and its form"
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for name, (text, _) in commands.items():
+        sub = subparsers.add_parser(
+            name, help=text, description=text, allow_abbrev=False
+        )
+        if name == "healthcheck":
+            _add_healthcheck_options(sub)
+        else:
+            sub.add_argument(
+                "--config", action="append", metavar="SOURCE", help=CONFIG_HELP
+            )
+            sub.add_argument(
+                "--set",
+                action="append",
+                default=[],
+                metavar="KEY=VALUE",
+                help="set one key, for example processors.batch.timeout=2s",
+            )
+    return parser
+
+
+def _add_healthcheck_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--endpoint",
+        metavar="HOST:PORT",
+        help="where health is served (default: TAILRING_HEALTH_ENDPOINT or"
+        " localhost:13133)",
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=3.0, metavar="SECONDS", help="(default: 3)"
+    )
+
+
+def _healthcheck(_command: ServiceCommand, options: argparse.Namespace) -> int:
+    from tailring_runtime.healthcheck import DEFAULT_ENDPOINT, check
+
+    endpoint = options.endpoint
+    if endpoint is None:
+        endpoint = environment().get("TAILRING_HEALTH_ENDPOINT", DEFAULT_ENDPOINT)
+    healthy, answer = check(endpoint, timeout_s=options.timeout)
+    (_say if healthy else _complain)(answer)
+    return EXIT_OK if healthy else EXIT_FAILED
+
+
+def _run(command: ServiceCommand, options: argparse.Namespace) -> int:
+    return _with_config(command, options, _start)
+
+
+def _start(command: ServiceCommand, loaded: Loaded, settings: Settings) -> int:
+    from tailring_runtime import logs
+    from tailring_runtime.errors import ConfigError, RuntimeFailure
+
+    try:
+        logs.configure(loaded.config.service.telemetry.logs.settings())
+    except OSError as error:
+        _complain(f"{command.name}: cannot open the log output: {error}")
+        return EXIT_FAILED
+    log = logs.get_logger(service=command.name)
+    for warning in loaded.warnings:
+        log.warning("configuration warning", detail=warning)
+    try:
+        return command.run(loaded, settings)
+    except ConfigError as error:
+        # What only the wiring can see, for example two parts that do not fit.
+        _tell_problems(command, error)
+        return EXIT_USAGE
+    except RuntimeFailure as error:
+        log.error("service cannot run", reason=str(error))
+        return EXIT_FAILED
+    except Exception as error:
+        log.exception("service failed", reason=str(error))
+        return EXIT_FAILED
+
+
+def _validate(command: ServiceCommand, options: argparse.Namespace) -> int:
+    return _with_config(command, options, _tell_valid)
+
+
+def _tell_valid(_command: ServiceCommand, loaded: Loaded, _settings: Settings) -> int:
+    _warn(loaded)
+    _say("configuration is valid")
+    return EXIT_OK
+
+
+def _config(command: ServiceCommand, options: argparse.Namespace) -> int:
+    return _with_config(command, options, _show)
+
+
+def _show(_command: ServiceCommand, loaded: Loaded, _settings: Settings) -> int:
+    import yaml
+
+    from tailring_runtime.config import redacted
+
+    _warn(loaded)
+    _say("# The effective configuration, defaults filled in and secrets hidden.")
+    _say("# For reading: some defaults mean more when they are written down.")
+    text = yaml.safe_dump(redacted(loaded.config), sort_keys=False)
+    _say(text.rstrip("\n"))
+    return EXIT_OK
+
+
+def _resolve(command: ServiceCommand, options: argparse.Namespace) -> int:
+    return _with_config(command, options, _ask_resolver)
+
+
+def _ask_resolver(command: ServiceCommand, loaded: Loaded, settings: Settings) -> int:
+    from tailring_runtime.errors import RuntimeFailure
+
+    assert command.resolve is not None
+    try:
+        return command.resolve(loaded, settings)
+    except RuntimeFailure as error:
+        _complain(f"{command.name}: {error}")
+        return EXIT_FAILED
+
+
+def _with_config(
+    command: ServiceCommand,
+    options: argparse.Namespace,
+    use: Callable[[ServiceCommand, Loaded, Settings], int],
+) -> int:
+    from pydantic import ValidationError
+
+    from tailring_runtime.config import ConfigError, load
+    from tailring_runtime.settings import Settings
+
+    try:
+        settings = Settings()
+        loaded = load(
+            options.config or [settings.config],
+            sets=options.set,
+            environ=environment(),
+            registry=command.registry(),
+        )
+    except ValidationError as error:
+        for details in error.errors():
+            name = f"TAILRING_{details['loc'][0]}".upper()
+            _complain(f"{command.name}: {name}: {details['msg']}")
+        return EXIT_USAGE
+    except ConfigError as error:
+        _tell_problems(command, error)
+        return EXIT_USAGE
+    return use(command, loaded, settings)
+
+
+def _tell_problems(command: ServiceCommand, error: ConfigError) -> None:
+    count = len(error.problems)
+    noun = "problem" if count == 1 else "problems"
+    _complain(f"{command.name}: the configuration has {count} {noun}:")
+    for problem in error.problems:
+        _complain(f"  {problem}")
+
+
+def _warn(loaded: Loaded) -> None:
+    for warning in loaded.warnings:
+        _complain(f"warning: {warning}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(text + "\n")

@@ -1,0 +1,246 @@
+"""Start against the flow of data, drain along it.
+
+Rules:
+
+* Stages are given in data order: receivers first, exporters last. Stages that stand
+  side by side (two receivers, two exporters) are one group and are drained together.
+* They start in reverse, so that nobody is sent data before he can take it.
+* A drain goes group by group: close, then join. A group is closed only when everything
+  before it has flushed into it. At the end every stage is terminated.
+* All joins together have one deadline. A group that is not the last gets at most half
+  of what remains, so that a client that hangs cannot cost the exporters their flush.
+* The first SIGTERM or SIGINT begins the drain; the second abandons it at once.
+
+    starting --> running --(signal)--> draining --> stopped     exit code 0
+        \\            \\                     \\--(signal, deadline)--> stopped    1
+         \\--(a stage cannot start)--> stopped                                  1
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, Protocol
+
+from tailring_runtime.health import State
+from tailring_runtime.logs import get_logger
+from tailring_runtime.process import loop_factory, tune_collector
+from tailring_runtime.settings import Settings
+from tailring_runtime.telemetry import Telemetry
+
+__all__ = ["Stage", "Stages", "StopRequests", "run", "serve"]
+
+# How much longer than promised a stage may take before it is given up.
+OVERRUN_MAX_S = 5.0
+
+
+class Stage(Protocol):
+    """A part with a life; the pipeline package says what each word promises."""
+
+    async def start(self) -> None:
+        """Begin work. Raises when it can never work."""
+
+    def close(self) -> None:
+        """Stop intake at once."""
+
+    async def join(self, timeout_s: float) -> None:
+        """Flush what is held, for at most ``timeout_s``."""
+
+    async def terminate(self) -> None:
+        """Abandon what is left, release everything."""
+
+
+# Data order; a tuple or list inside holds stages that stand side by side.
+Stages = Sequence[Stage | Sequence[Stage]]
+
+
+class StopRequests:
+    """Counts how often the process was asked to stop: drain, then at once."""
+
+    def __init__(self) -> None:
+        self._drain = asyncio.Event()
+        self._abandon = asyncio.Event()
+
+    def request(self) -> None:
+        """Ask once more."""
+        (self._abandon if self._drain.is_set() else self._drain).set()
+
+    @property
+    def asked(self) -> bool:
+        """Whether a drain was asked for."""
+        return self._drain.is_set()
+
+    async def wait_drain(self) -> None:
+        """Return at the first request."""
+        await self._drain.wait()
+
+    async def wait_abandon(self) -> None:
+        """Return at the second request."""
+        await self._abandon.wait()
+
+
+def run(main: Callable[[], Coroutine[Any, Any, int]], *, settings: Settings) -> int:
+    """Run ``main`` on a new event loop; its result is the exit code of the process."""
+    factory = loop_factory(uvloop=settings.uvloop)
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.get_loop().set_exception_handler(_log_loop_error)
+        return runner.run(main())
+
+
+async def serve(
+    stages: Stages,
+    *,
+    telemetry: Telemetry,
+    settings: Settings,
+    stop: StopRequests | None = None,
+) -> int:
+    """Start ``stages``, work until asked to stop, drain; the exit code.
+
+    ``stop`` (made here when not given) is bound to SIGTERM and SIGINT meanwhile.
+    Raises `RuntimeFailure` or OSError of the stage that could not start, after the
+    others were terminated.
+    """
+    requests = stop if stop is not None else StopRequests()
+    groups = [list(g) if isinstance(g, Sequence) else [g] for g in stages]
+    life = _Life(groups, telemetry, settings, requests=requests)
+    with _signals(requests.request):
+        try:
+            await telemetry.start()
+            return await life.live()
+        finally:
+            telemetry.health.move(State.STOPPED)
+            await telemetry.stop()
+
+
+class _Life:
+    """One walk from start to stop."""
+
+    def __init__(
+        self,
+        groups: list[list[Stage]],
+        telemetry: Telemetry,
+        settings: Settings,
+        *,
+        requests: StopRequests,
+    ) -> None:
+        self._groups = groups
+        self._health = telemetry.health
+        self._settings = settings
+        self._requests = requests
+        self._log = get_logger()
+        self._touched: list[Stage] = []
+
+    async def live(self) -> int:
+        try:
+            started = await _first(self._start(), self._requests.wait_drain())
+        except BaseException:
+            await self._terminate()
+            raise
+        if not started:
+            self._log.warning("stopped while starting")
+            await self._terminate()
+            return 0
+        tune_collector(self._settings.gc_threshold)
+        self._health.move(State.RUNNING)
+        self._log.info("service started")
+        await self._requests.wait_drain()
+        return await self._stop()
+
+    async def _start(self) -> None:
+        for group in reversed(self._groups):
+            for stage in reversed(group):
+                # A start that fails half way has something to terminate as well.
+                self._touched.insert(0, stage)
+                await stage.start()
+
+    async def _stop(self) -> int:
+        self._health.move(State.DRAINING)
+        self._log.info("draining", timeout_s=self._settings.drain_timeout_s)
+        end_s = time.monotonic() + self._settings.drain_timeout_s
+        drained = await _first(self._drain(end_s), self._requests.wait_abandon())
+        in_time = time.monotonic() < end_s
+        if not drained:
+            self._log.warning("second signal, the drain is abandoned")
+        elif not in_time:
+            self._log.warning("the drain ran into its deadline")
+        await self._terminate()
+        clean = drained and in_time
+        self._log.info("service stopped", clean=clean)
+        return 0 if clean else 1
+
+    async def _drain(self, end_s: float) -> None:
+        last = len(self._groups) - 1
+        for i, group in enumerate(self._groups):
+            for stage in group:
+                self._close(stage)
+            remaining_s = max(0.0, end_s - time.monotonic())
+            share_s = remaining_s if i == last else remaining_s / 2
+            await asyncio.gather(*(self._join(stage, share_s) for stage in group))
+
+    def _close(self, stage: Stage) -> None:
+        try:
+            stage.close()
+        except Exception:  # noqa: BLE001 - the other stages must still drain
+            self._log.exception("stage failed to close", stage=_name(stage))
+
+    async def _join(self, stage: Stage, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s + OVERRUN_MAX_S):
+                await stage.join(timeout_s)
+        except Exception:  # noqa: BLE001 - the other stages must still drain
+            self._log.exception("stage failed to flush", stage=_name(stage))
+
+    async def _terminate(self) -> None:
+        for stage in self._touched:
+            try:
+                async with asyncio.timeout(OVERRUN_MAX_S):
+                    await stage.terminate()
+            except Exception:  # noqa: BLE001 - nor must it keep the process
+                self._log.exception("stage failed to terminate", stage=_name(stage))
+
+
+async def _first(
+    work: Coroutine[Any, Any, None], interrupt: Coroutine[Any, Any, None]
+) -> bool:
+    """Do ``work`` unless ``interrupt`` returns first; whether it was done."""
+    loop = asyncio.get_running_loop()
+    doing = loop.create_task(work)
+    waiting = loop.create_task(interrupt)
+    try:
+        await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+        doing.cancel()
+        await asyncio.wait({doing, waiting})
+    if doing.cancelled():
+        return False
+    doing.result()
+    return True
+
+
+@contextlib.contextmanager
+def _signals(handler: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    get_logger().error(
+        "event loop error",
+        what=context.get("message", ""),
+        exc_info=context.get("exception"),
+    )
+
+
+def _name(stage: Stage) -> str:
+    return type(stage).__name__
