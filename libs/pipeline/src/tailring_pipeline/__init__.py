@@ -8,10 +8,15 @@ from tailring_pipeline.backoff import (
 from tailring_pipeline.batch import BatchProcessor, BatchSettings, BatchStatistics
 from tailring_pipeline.batch_config import BatchConfig
 from tailring_pipeline.consumer import Batch, Consumer, Refused, Rejected, Signal, Stage
+from tailring_pipeline.debug import DebugExporter
+from tailring_pipeline.debug_config import DebugConfig
 from tailring_pipeline.doors import Door
 from tailring_pipeline.errors import Closed, Empty, Full, QueueError, TooLarge
 from tailring_pipeline.exporter_metrics import ExporterMetrics
 from tailring_pipeline.fan_out import FanOut, fan_out
+from tailring_pipeline.memory_limiter import MemoryLimiter, MemoryReaders
+from tailring_pipeline.memory_limiter_config import MemoryLimiterConfig
+from tailring_pipeline.nop import NopConfig, NopExporter
 from tailring_pipeline.outcome import Outcome, delivery_of
 from tailring_pipeline.processor_metrics import ProcessorMetrics
 from tailring_pipeline.queue import BoundedQueue, QueueStatistics, Ticket
@@ -30,11 +35,18 @@ __all__ = [
     "BoundedQueue",
     "Closed",
     "Consumer",
+    "DebugConfig",
+    "DebugExporter",
     "Door",
     "Empty",
     "ExporterMetrics",
     "FanOut",
     "Full",
+    "MemoryLimiter",
+    "MemoryLimiterConfig",
+    "MemoryReaders",
+    "NopConfig",
+    "NopExporter",
     "Outcome",
     "ProcessorMetrics",
     "QueueConfig",

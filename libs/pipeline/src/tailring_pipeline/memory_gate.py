@@ -3,9 +3,9 @@
 Rules, as upstream's:
 
 * Above the soft limit data is refused; nothing else decides that.
-* A collection is forced at most every ``min_gc_interval_when_*_limited``, and less often
-  (twice the interval each time, up to ``max_gc_interval_*``) while collections free
-  little: memory that is held by live queues is not garbage.
+* A collection is forced at most every ``min_gc_interval_when_*_limited``, and less
+  often (twice the interval each time, up to ``max_gc_interval_*``) while collections
+  free little: memory that is held by live queues is not garbage.
 * When memory falls, by itself or by a collection, the intervals start again.
 
 It does not measure and does not collect; its owner does both and brings the figures.

@@ -74,10 +74,8 @@ class MemoryLimiterConfig(ConfigModel):
                 "'min_gc_interval_when_soft_limited' should be larger than"
                 " 'min_gc_interval_when_hard_limited'"
             )
-        for word, least, most in (
-            ("soft", soft_min, soft_max),
-            ("hard", hard_min, hard_max),
-        ):
+        soft, hard = ("soft", soft_min, soft_max), ("hard", hard_min, hard_max)
+        for word, least, most in (soft, hard):
             if most < 0:
                 raise ValueError(
                     f"'max_gc_interval_when_{word}_limited' must be non-negative"

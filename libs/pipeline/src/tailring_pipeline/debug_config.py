@@ -1,0 +1,48 @@
+"""``exporters.debug`` as an operator writes it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tailring_pipeline.queue_config import QueueConfig
+from tailring_runtime.config import Bool, ConfigModel, Int, TextList
+
+__all__ = ["DebugConfig"]
+
+
+class DebugConfig(ConfigModel):
+    """Writes what arrives for a person to read."""
+
+    verbosity: Literal["basic", "normal", "detailed"] = Field(
+        default="basic",
+        description="basic: counts; normal: a line for each span; detailed: all of it.",
+    )
+    sampling_initial: Int = Field(
+        default=2, description="Batches that are written of each second.", ge=0
+    )
+    sampling_thereafter: Int = Field(
+        default=1, description="Of those beyond them each Nth; 0: none.", ge=0
+    )
+    use_internal_logger: Bool = Field(
+        default=True, description="Write as log lines; off: to `output_paths`."
+    )
+    output_paths: TextList | None = Field(
+        default=None, description="stdout, stderr or files; stdout when not given."
+    )
+    sending_queue: QueueConfig = Field(
+        default_factory=QueueConfig, description="The queue in front of the writing."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DebugConfig:
+        if self.use_internal_logger and self.output_paths is not None:
+            raise ValueError(
+                "output_paths is not supported when use_internal_logger is true"
+            )
+        if self.output_paths is not None and not self.output_paths:
+            raise ValueError(
+                "output_paths must not be empty when use_internal_logger is false"
+            )
+        return self
