@@ -143,6 +143,8 @@ class Lookup:
         for name in names:
             four, six = await asyncio.gather(ask.one(name, "A"), ask.one(name, "AAAA"))
             found = four.addresses + six.addresses
+            if failed and found and self._won.get(hostname, name) != name:
+                break
             failed += [f"{name} {one}" for one in (four, six) if one.failure]
             if not found:
                 continue
@@ -153,8 +155,6 @@ class Lookup:
                     addresses=found,
                     missing_kind="A" if four.failure else "AAAA",
                 )
-            if failed and self._won.get(hostname, name) != name:
-                break
             self._won[hostname] = name
             return found
         raise ResolutionError(hostname, "; ".join(failed) or "no such host")
