@@ -4,7 +4,12 @@ import os
 
 from setuptools import setup
 
-HOT = []
+HOT = [
+    "src/tailring_sampler/fnv.py",
+    "src/tailring_sampler/tracebuffer.py",
+    "src/tailring_sampler/judge.py",
+    "src/tailring_sampler/sampler.py",
+]
 
 ext_modules = []
 if HOT and os.environ.get("TAILRING_COMPILE") == "1":

@@ -1,0 +1,51 @@
+"""The command ``tailring-sampler``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from tailring_runtime.command import ServiceCommand
+from tailring_runtime.command import main as command_main
+
+if TYPE_CHECKING:
+    from tailring_runtime.config import Loaded, Registry
+    from tailring_runtime.settings import Settings
+
+__all__ = ["main"]
+
+
+def _version() -> str:
+    from tailring_sampler.app import version
+
+    return version()
+
+
+def _registry() -> Registry:
+    from tailring_sampler.components import registry
+
+    return registry()
+
+
+def _run(loaded: Loaded, settings: Settings) -> int:
+    from tailring_sampler.app import run
+
+    return run(loaded, settings)
+
+
+COMMAND = ServiceCommand(
+    name="tailring-sampler",
+    description="Tier 2: holds each trace until it can be judged; exports what it keeps",
+    version=_version,
+    registry=_registry,
+    run=_run,
+)
+
+
+def main() -> int:
+    """Run the command line of this process; the exit code."""
+    return command_main(COMMAND)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

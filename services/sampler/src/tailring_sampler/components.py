@@ -1,0 +1,43 @@
+"""The components that a sampler can run, for the configuration loader."""
+
+from __future__ import annotations
+
+from tailring_otlpio import OtlpExporterConfig, OtlpReceiverConfig
+from tailring_pipeline import BatchConfig, DebugConfig, MemoryLimiterConfig, NopConfig
+from tailring_runtime.config import HEALTH_CHECK, ComponentType, Registry
+from tailring_sampler.config import TailSamplingConfig
+
+__all__ = ["registry"]
+
+_ROUTER = (
+    "routing by trace id is the router's work; put it into a file of its own and run"
+    " that with tailring-router, in front of the samplers"
+)
+
+
+def registry() -> Registry:
+    """Everything that may stand in a sampler's file."""
+    return Registry(
+        service="tailring-sampler",
+        types=(
+            ComponentType("receiver", "otlp", OtlpReceiverConfig),
+            ComponentType("processor", "memory_limiter", MemoryLimiterConfig),
+            ComponentType("processor", "tail_sampling", TailSamplingConfig),
+            ComponentType("processor", "batch", BatchConfig),
+            ComponentType(
+                "exporter",
+                "otlp",
+                OtlpExporterConfig,
+                aliases=frozenset({"otlp_grpc"}),
+            ),
+            ComponentType(
+                "exporter", "debug", DebugConfig, deprecated=frozenset({"logging"})
+            ),
+            ComponentType("exporter", "nop", NopConfig),
+            HEALTH_CHECK,
+        ),
+        refused_components={
+            ("exporter", "loadbalancing"): _ROUTER,
+            ("exporter", "load_balancing"): _ROUTER,
+        },
+    )

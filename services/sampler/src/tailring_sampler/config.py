@@ -1,0 +1,250 @@
+"""The ``tail_sampling`` block as an operator writes it.
+
+Keys, defaults and texts are upstream's. What this version does not do is refused with a
+reason, unless it is written with the value that means "off". Two things are stricter:
+an unknown key inside a policy is an error (upstream takes a map for the configuration
+of an extension and goes on with defaults), and so is the block of another type.
+
+A policy's block is a model made from its type: ``name``, ``type`` and one key that is
+called like the type and holds the model that stands beside the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from tailring_runtime.config import (
+    NULL_IS_EMPTY,
+    Bool,
+    ConfigModel,
+    Duration,
+    Int,
+    Text,
+    nearest,
+)
+from tailring_sampler.errors import PluginError
+from tailring_sampler.judge import NamedPolicy
+from tailring_sampler.policies import PolicyType, policy_types
+from tailring_sampler.policies.built_in import NOT_IN_THIS_VERSION
+
+__all__ = ["DecisionCacheConfig", "PolicyBlock", "TailSamplingConfig"]
+
+SECOND_NS = 1_000_000_000
+SHARDS_MAX = 256
+
+T = TypeVar("T")
+
+
+class PolicyBlock(ConfigModel):
+    """One entry of ``policies``; the real models are made by type."""
+
+    name: Text
+    type: Text
+
+    def named_policy(self, label_prefix: str = "") -> NamedPolicy:
+        """The policy, ready to judge, under its name as metrics show it."""
+        policy_type = policy_types()[self.type]
+        block = getattr(self, self.type)
+        return NamedPolicy(label_prefix + self.name, policy_type.build(block))
+
+
+@cache
+def _block_model(policy_type: PolicyType[Any]) -> type[PolicyBlock]:
+    model = policy_type.model
+    # Absent is the same as empty: its own validation then says what is missing.
+    block: Any = (
+        Annotated[model, NULL_IS_EMPTY],
+        Field(default_factory=dict, validate_default=True),
+    )
+    fields: dict[str, Any] = {policy_type.name: block}
+    name = f"{policy_type.name}_policy"
+    return create_model(name, __base__=PolicyBlock, __doc__=model.__doc__, **fields)
+
+
+def _read_policy(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, PolicyBlock) or not isinstance(value, Mapping):
+        return value
+    name = value.get("name")
+    if name is None or name == "":
+        raise _problem("policy name cannot be empty", key="name")
+    written = value.get("type") or ""
+    policy_type = _type_of(str(name), str(written))
+    return _block_model(policy_type).model_validate(value, context=info.context)
+
+
+def _type_of(name: str, written: str) -> PolicyType[Any]:
+    try:
+        types = policy_types()
+    except PluginError as error:
+        raise _problem(str(error), key="type") from error
+    if written in types:
+        return types[written]
+    reason = f"unknown sampling policy type {written}"
+    if written in NOT_IN_THIS_VERSION:
+        reason = f"the policy type {written} is not in this version"
+    raise _problem(
+        f'failed to create policy evaluator for "{name}": {reason}',
+        key="type",
+        close=nearest(written, types),
+    )
+
+
+def _problem(message: str, *, key: str, close: str = "") -> ValidationError:
+    context = {"message": message, "nearest": close}
+    error = PydanticCustomError("policy", "{message}", context)
+    return ValidationError.from_exception_data(
+        "policy", [{"type": error, "loc": (key,), "input": None}]
+    )
+
+
+def _off(meaning_off: Callable[[T], bool], reason: str) -> AfterValidator:
+    """Accepts the values that switch something off, refuses the others."""
+
+    def check(value: T) -> T:
+        if not meaning_off(value):
+            raise ValueError(reason)
+        return value
+
+    return AfterValidator(check)
+
+
+def _known_strategy(strategy: str) -> str:
+    if strategy == "span-ingest":
+        raise ValueError(
+            "span-ingest is not in this version; traces are judged whole"
+            " (trace-complete)"
+        )
+    if strategy != "trace-complete":
+        raise ValueError(
+            f'invalid sampling_strategy "{strategy}", expected one of'
+            ' "trace-complete" or "span-ingest"'
+        )
+    return strategy
+
+
+def _one_shard(shards: int) -> int:
+    if shards > SHARDS_MAX:
+        raise ValueError(f"num_shards ({shards}) must not exceed {SHARDS_MAX}")
+    if shards > 1:
+        raise ValueError(
+            "more than one shard is not in this version; run more samplers instead"
+        )
+    return shards
+
+
+class DecisionCacheConfig(ConfigModel):
+    """``decision_cache``: trace ids remembered beyond the live map; 0 switches off."""
+
+    sampled_cache_size: Int = Field(
+        default=0, description="Kept trace ids that are remembered."
+    )
+    non_sampled_cache_size: Int = Field(
+        default=0,
+        description="Other trace ids that are remembered; 10 x num_traces is advised.",
+    )
+
+
+class TailSamplingConfig(ConfigModel):
+    """The processor ``tail_sampling``."""
+
+    policies: tuple[
+        SerializeAsAny[Annotated[PolicyBlock, BeforeValidator(_read_policy)]], ...
+    ] = Field(default=(), description="Asked in this order; any may keep a trace.")
+    decision_wait: Duration = Field(
+        default=30 * SECOND_NS,
+        description="How long spans of a trace are awaited; less than 1s means 1s.",
+    )
+    decision_wait_from: Literal["first", "last"] = Field(
+        default="first",
+        description="Whether the wait begins at the first span of a trace (as upstream)"
+        " or anew at each span, so that a trace is judged when it has fallen silent.",
+    )
+    num_traces: Int = Field(
+        default=50_000,
+        ge=0,
+        description="Trace ids in the live map, pending and decided; the oldest is"
+        " pushed out undecided by a new one. 0 acts like 1.",
+    )
+    expected_new_traces_per_sec: Int = Field(
+        default=0, ge=0, description="A hint of capacity; nothing depends on it."
+    )
+    decision_cache: DecisionCacheConfig = Field(default_factory=DecisionCacheConfig)
+    sample_on_first_match: Bool = Field(
+        default=False, description="Ask no further policy once one keeps the trace."
+    )
+    drop_pending_traces_on_shutdown: Bool = Field(
+        default=False,
+        description="Throw pending traces away at shutdown instead of judging what is"
+        " there.",
+    )
+    decision_wait_after_root_received: Annotated[
+        Duration,
+        _off(
+            lambda wait_ns: wait_ns <= 0,
+            "deciding earlier after the root span is not in this version;"
+            " use decision_wait",
+        ),
+    ] = 0
+    block_on_overflow: Annotated[
+        Bool,
+        _off(
+            lambda on: not on,
+            "blocking on overflow is not in this version; the oldest trace is evicted"
+            " (raise num_traces)",
+        ),
+    ] = False
+    maximum_trace_size_bytes: Annotated[
+        Int,
+        Field(ge=0),
+        _off(lambda size: size == 0, "a limit by trace size is not in this version"),
+    ] = 0
+    sampling_strategy: Annotated[Text, AfterValidator(_known_strategy)] = (
+        "trace-complete"
+    )
+    num_shards: Annotated[Int, Field(ge=0), AfterValidator(_one_shard)] = 1
+    tail_storage: Annotated[
+        Text | None,
+        _off(
+            lambda component: component is None,
+            "tail storage is not in this version; traces are held in memory",
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> TailSamplingConfig:
+        seen: set[str] = set()
+        for block in self.policies:
+            if block.name in seen:
+                raise ValueError(f'duplicate policy name "{block.name}"')
+            seen.add(block.name)
+        return self
+
+    @property
+    def wait_ns(self) -> int:
+        """The wait that applies: upstream waits for at least one whole second."""
+        return max(self.decision_wait, SECOND_NS)
+
+    def named_policies(self, label_prefix: str = "") -> list[NamedPolicy]:
+        """The policies, ready to judge."""
+        return [block.named_policy(label_prefix) for block in self.policies]
+
+    def advice(self) -> Iterable[str]:
+        """Sentences worth a warning at start although the block is valid."""
+        if not self.policies:
+            yield "policies is empty: every trace will be dropped"
+        if self.num_traces == 0:
+            yield "num_traces: 0 acts like 1: each new trace pushes out the one before"

@@ -1,0 +1,56 @@
+"""Which traces were kept and which were not, for spans that come late.
+
+Two bounded memories, least recently used out first, keyed by the whole trace id (the
+collector keys by its right half, so that two traces may share a decision). A look-up
+counts as a use. A size of 0 switches a memory off; then the live map of the trace
+buffer answers alone, until it pushes the trace out.
+
+Pure: no clock, no I/O. It does not know what is done with late spans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cachetools import LRUCache
+
+from tailring_sampler.doors import Decision
+
+__all__ = ["DecisionMemory"]
+
+
+class DecisionMemory:
+    """The decision caches; the kept ones are asked first, as upstream does."""
+
+    def __init__(self, *, sampled_max: int, not_sampled_max: int) -> None:
+        self._sampled = _cache(sampled_max)
+        self._not_sampled = _cache(not_sampled_max)
+        self.enabled = self._sampled is not None or self._not_sampled is not None
+
+    def lookup(self, trace_id: bytes) -> Decision | None:
+        """The decision on a trace, if it is remembered here."""
+        for cache in (self._sampled, self._not_sampled):
+            if cache is not None:
+                decision = cache.get(trace_id)
+                if decision is not None:
+                    return decision
+        return None
+
+    def put(self, trace_id: bytes, decision: Decision) -> bool:
+        """Remember a decision; False when no memory of this kind is switched on."""
+        sampled = decision is Decision.SAMPLED
+        cache = self._sampled if sampled else self._not_sampled
+        if cache is None:
+            return False
+        cache[trace_id] = decision
+        return True
+
+    def items(self) -> Iterator[tuple[bytes, Decision]]:
+        """Everything remembered; does not count as a use."""
+        for cache in (self._sampled, self._not_sampled):
+            if cache is not None:
+                yield from cache.items()
+
+
+def _cache(size_max: int) -> LRUCache[bytes, Decision] | None:
+    return LRUCache(size_max) if size_max > 0 else None

@@ -1,0 +1,176 @@
+"""From the votes of the policies to the decision on a trace.
+
+Rules, the first that holds decides:
+
+1. any `DROPPED` -> dropped, and the policies after it are not asked;
+2. any `INVERT_NOT_SAMPLED` -> not sampled;
+3. any `SAMPLED` -> sampled;
+4. any `INVERT_SAMPLED` and no `NOT_SAMPLED` -> sampled;
+5. else, also without policies or with errors only -> not sampled.
+
+A policy that raises is counted and passed over. All policies are asked although one has
+voted already, because a limiter spends its budget also on traces that others keep;
+``sample_on_first_match`` ends it at the first `SAMPLED`. The policy that is recorded is
+the first that voted `SAMPLED` (or `DROPPED`), in the order of the configuration.
+
+How it works: a policy is asked about all traces of a slice before the next one is, so
+that its time is measured twice a slice and not twice a trace. The order of policies for
+one trace is that of the configuration all the same.
+
+What it does not know: where traces come from and what a decision leads to. The
+stopwatch measures only; no decision depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from tailring_sampler.doors import Decision
+from tailring_sampler.policies.policy import Policy, Trace, Vote
+
+__all__ = ["Judge", "NamedPolicy", "PolicyTally", "Verdict", "combine"]
+
+# Bits of the votes on one trace.
+_SAMPLED_BIT: Final = 1
+_NOT_SAMPLED_BIT: Final = 2
+_DROPPED_BIT: Final = 4
+_INVERT_SAMPLED_BIT: Final = 8
+_INVERT_NOT_SAMPLED_BIT: Final = 16
+
+_SAMPLED: Final = Vote.SAMPLED
+_NOT_SAMPLED: Final = Vote.NOT_SAMPLED
+_DROPPED: Final = Vote.DROPPED
+_INVERT_SAMPLED: Final = Vote.INVERT_SAMPLED
+
+
+class NamedPolicy:
+    """A policy under the name that metrics show."""
+
+    def __init__(self, name: str, policy: Policy) -> None:
+        self.name = name
+        self.policy = policy
+
+
+class Verdict:
+    """The decision on a trace and the policy that is recorded for it, if any."""
+
+    def __init__(self, decision: Decision, policy: str | None = None) -> None:
+        self.decision = decision
+        self.policy = policy
+
+
+class PolicyTally:
+    """Running counts of one policy, plain integers that only grow."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.executions: int = 0
+        self.time_ns: int = 0
+        self.errors: int = 0
+        # What it raised last, until someone takes it to log it.
+        self.error: Exception | None = None
+        self.sampled: int = 0
+        self.not_sampled: int = 0
+        self.dropped: int = 0
+
+
+def combine(votes: Iterable[Vote]) -> Decision:
+    """The decision that follows from the votes on one trace; errors cast none."""
+    mask = 0
+    for vote in votes:
+        mask |= _bit_of(vote)
+    return _decision_of(mask)
+
+
+def _bit_of(vote: Vote) -> int:
+    if vote is _NOT_SAMPLED:
+        return _NOT_SAMPLED_BIT
+    if vote is _SAMPLED:
+        return _SAMPLED_BIT
+    if vote is _DROPPED:
+        return _DROPPED_BIT
+    if vote is _INVERT_SAMPLED:
+        return _INVERT_SAMPLED_BIT
+    return _INVERT_NOT_SAMPLED_BIT
+
+
+def _decision_of(mask: int) -> Decision:
+    if mask & _DROPPED_BIT:
+        return Decision.DROPPED
+    if mask & _INVERT_NOT_SAMPLED_BIT:
+        return Decision.NOT_SAMPLED
+    if mask & _SAMPLED_BIT:
+        return Decision.SAMPLED
+    if mask & _INVERT_SAMPLED_BIT and not mask & _NOT_SAMPLED_BIT:
+        return Decision.SAMPLED
+    return Decision.NOT_SAMPLED
+
+
+def _no_stopwatch() -> int:
+    return 0
+
+
+class Judge:
+    """Asks the policies about traces; see the module's rules."""
+
+    def __init__(
+        self,
+        policies: Sequence[NamedPolicy],
+        *,
+        first_match: bool = False,
+        stopwatch_ns: Callable[[], int] = _no_stopwatch,
+    ) -> None:
+        self._policies: list[NamedPolicy] = list(policies)
+        self._stop_mask: int = _DROPPED_BIT | (_SAMPLED_BIT if first_match else 0)
+        self._stopwatch_ns = stopwatch_ns
+        self.tallies: list[PolicyTally] = [PolicyTally(one.name) for one in policies]
+
+    def judge(self, traces: Sequence[Trace]) -> list[Verdict]:
+        """The verdict on each trace, in the order of ``traces``."""
+        masks = [0] * len(traces)
+        recorded: list[str | None] = [None] * len(traces)
+        for place, named in enumerate(self._policies):
+            tally = self.tallies[place]
+            started_ns = self._stopwatch_ns()
+            self._ask(named, tally, traces=traces, masks=masks, recorded=recorded)
+            tally.time_ns += self._stopwatch_ns() - started_ns
+        return [
+            Verdict(_decision_of(mask), recorded[at]) for at, mask in enumerate(masks)
+        ]
+
+    def _ask(
+        self,
+        named: NamedPolicy,
+        tally: PolicyTally,
+        *,
+        traces: Sequence[Trace],
+        masks: list[int],
+        recorded: list[str | None],
+    ) -> None:
+        evaluate = named.policy.evaluate
+        for at, trace in enumerate(traces):
+            mask = masks[at]
+            if mask & self._stop_mask:
+                continue
+            tally.executions += 1
+            try:
+                vote = evaluate(trace)
+            except Exception as error:  # noqa: BLE001 - the boundary to plug-ins
+                tally.errors += 1
+                tally.error = error
+                continue
+            bit = _bit_of(vote)
+            _count(tally, bit)
+            if bit == _DROPPED_BIT or (bit == _SAMPLED_BIT and not mask & _SAMPLED_BIT):
+                recorded[at] = named.name
+            masks[at] = mask | bit
+
+
+def _count(tally: PolicyTally, bit: int) -> None:
+    if bit & (_SAMPLED_BIT | _INVERT_SAMPLED_BIT):
+        tally.sampled += 1
+    elif bit == _DROPPED_BIT:
+        tally.dropped += 1
+    else:
+        tally.not_sampled += 1

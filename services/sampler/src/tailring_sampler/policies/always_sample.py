@@ -1,0 +1,28 @@
+"""Policy `always_sample`: every trace is kept."""
+
+from __future__ import annotations
+
+from tailring_runtime.config import ConfigModel
+from tailring_sampler.policies.policy import SAMPLED, Needs, Trace, Vote
+from tailring_sampler.policies.registry import PolicyType
+
+__all__ = ["ALWAYS_SAMPLE", "AlwaysSample", "AlwaysSampleConfig"]
+
+
+class AlwaysSampleConfig(ConfigModel):
+    """Nothing to set; the block may be absent or empty."""
+
+
+class AlwaysSample:
+    """Votes for every trace."""
+
+    needs = Needs.SUMMARY
+
+    def evaluate(self, trace: Trace) -> Vote:  # noqa: ARG002 - the seam's signature
+        """Keep."""
+        return SAMPLED
+
+
+ALWAYS_SAMPLE = PolicyType(
+    "always_sample", AlwaysSampleConfig, lambda _config: AlwaysSample()
+)

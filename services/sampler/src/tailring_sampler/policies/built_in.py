@@ -1,0 +1,54 @@
+"""The policy types that this version has, and what it says of upstream's others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import entry_points
+
+from tailring_sampler.policies.always_sample import ALWAYS_SAMPLE
+from tailring_sampler.policies.latency import LATENCY
+from tailring_sampler.policies.probabilistic import PROBABILISTIC
+from tailring_sampler.policies.registry import (
+    ENTRY_POINT_GROUP,
+    AnyPolicyType,
+    collect_types,
+)
+from tailring_sampler.policies.status_code import STATUS_CODE
+
+__all__ = ["BUILT_IN", "NOT_IN_THIS_VERSION", "policy_types"]
+
+BUILT_IN: tuple[AnyPolicyType, ...] = (
+    ALWAYS_SAMPLE,
+    STATUS_CODE,
+    LATENCY,
+    PROBABILISTIC,
+)
+
+# Types of upstream's that are known and refused with a reason.
+NOT_IN_THIS_VERSION = frozenset(
+    {
+        "and",
+        "boolean_attribute",
+        "bytes_limiting",
+        "composite",
+        "drop",
+        "not",
+        "numeric_attribute",
+        "ottl_condition",
+        "rate_limiting",
+        "span_count",
+        "string_attribute",
+        "trace_flags",
+        "trace_state",
+    }
+)
+
+
+@cache
+def policy_types() -> Mapping[str, AnyPolicyType]:
+    """Built-in types and those of installed plug-ins, looked up once a process.
+
+    Raises `PluginError` when a plug-in cannot be used.
+    """
+    return collect_types(BUILT_IN, entry_points(group=ENTRY_POINT_GROUP))

@@ -1,0 +1,70 @@
+"""What a policy is.
+
+A policy looks at one trace and votes. Rules:
+
+* ``evaluate`` is pure: no I/O, no clock, nothing kept but what the policy itself
+  counts, nothing changed in the trace. What it raises is counted as an evaluation
+  error, and the policy is passed over for this trace.
+* A policy says what it ``needs``, so that a trace is decoded no further than that:
+  ``SUMMARY`` (id and summary), ``RESOURCES`` (headers of the pieces), ``SPANS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Protocol
+
+from tailring_otlpwire import Piece, TraceSummary
+
+__all__ = ["NOT_SAMPLED", "SAMPLED", "Needs", "Policy", "Trace", "Vote"]
+
+
+class Vote(Enum):
+    """What a policy says of a trace. Built-in ones cast no inverted votes."""
+
+    SAMPLED = "sampled"
+    NOT_SAMPLED = "not_sampled"
+    DROPPED = "dropped"
+    INVERT_SAMPLED = "invert_sampled"
+    INVERT_NOT_SAMPLED = "invert_not_sampled"
+
+
+# Reading a member through its class costs more than a policy's own work.
+SAMPLED = Vote.SAMPLED
+NOT_SAMPLED = Vote.NOT_SAMPLED
+
+
+class Needs(Enum):
+    """How far a trace must be decoded for a policy."""
+
+    SUMMARY = "summary"
+    RESOURCES = "resources"
+    SPANS = "spans"
+
+
+class Trace(Protocol):
+    """What a policy sees of a trace; `TraceRecord` is one."""
+
+    @property
+    def trace_id(self) -> bytes:
+        """The 16 bytes of the id."""
+
+    @property
+    def summary(self) -> TraceSummary:
+        """Counts, times and status of all spans so far."""
+
+    @property
+    def pieces(self) -> Sequence[Piece]:
+        """The encoded spans under their headers, in order of arrival."""
+
+
+class Policy(Protocol):
+    """One configured policy; see the module's rules."""
+
+    @property
+    def needs(self) -> Needs:
+        """How far a trace must be decoded for it."""
+
+    def evaluate(self, trace: Trace) -> Vote:
+        """The vote for one trace. May raise: counted, and the policy is passed over."""

@@ -1,0 +1,206 @@
+"""The processor ``tail_sampling``: the shell around the `Sampler`.
+
+It owns the clock, the tick and the drain; decisions are the sampler's, deliveries the
+release's. Rules:
+
+* ``consume`` is synchronous work: a request is grouped once and appended. It refuses
+  while the release is full and once the stage is closed; then nothing was taken.
+* A tick judges what is due in slices of a few milliseconds with the event loop running
+  in between, so that ingest never stalls behind a burst of decisions.
+* While the release is full nothing is judged: pending traces wait, new ones are refused
+  at the door, and nothing is lost.
+* A drain judges what is held on what is there (or throws it away, when the
+  configuration says so), then flushes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tailring_otlpwire import WireError
+from tailring_pipeline import Batch, Consumer, Refused, Rejected
+from tailring_runtime.config import ComponentId
+from tailring_runtime.logs import get_logger
+from tailring_runtime.metrics import Metrics
+from tailring_runtime.tasks import TaskSet
+from tailring_sampler.config import TailSamplingConfig
+from tailring_sampler.decisions import DecisionMemory
+from tailring_sampler.doors import Door
+from tailring_sampler.judge import Judge
+from tailring_sampler.release import Release, ReleaseSettings
+from tailring_sampler.sampler import Sampler
+from tailring_sampler.telemetry import SamplerTelemetry
+from tailring_sampler.tracebuffer import TraceBuffer
+
+__all__ = ["ProcessorSettings", "TailSamplingProcessor", "build_sampler"]
+
+DEFAULT_ID = ComponentId("tail_sampling")
+
+TICK_S = 0.1
+# After so much work in one go the event loop runs once.
+SLICE_NS = 5_000_000
+# Traces between two looks at the clock; a trace costs microseconds.
+SLICE_TRACES_MAX = 64
+# How long a refused sender is asked to wait.
+RETRY_AFTER_S = 1.0
+
+
+def build_sampler(config: TailSamplingConfig, *, label_prefix: str = "") -> Sampler:
+    """The pure sampler that a configuration describes."""
+    buffer = TraceBuffer(
+        traces_max=config.num_traces,
+        wait_ns=config.wait_ns,
+        from_last=config.decision_wait_from == "last",
+    )
+    judge = Judge(
+        config.named_policies(label_prefix),
+        first_match=config.sample_on_first_match,
+        stopwatch_ns=time.perf_counter_ns,
+    )
+    memory = DecisionMemory(
+        sampled_max=config.decision_cache.sampled_cache_size,
+        not_sampled_max=config.decision_cache.non_sampled_cache_size,
+    )
+    return Sampler(buffer, judge, memory)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorSettings:
+    """What a developer passes: limits of the release, the clock, who hears of exports.
+
+    ``on_delivered`` is called with trace ids when the next consumer has taken them.
+    """
+
+    release: ReleaseSettings = field(default_factory=ReleaseSettings)
+    clock_ns: Callable[[], int] = time.monotonic_ns
+    on_delivered: Callable[[Sequence[bytes]], None] | None = None
+
+
+class TailSamplingProcessor:
+    """A `Stage` and `Consumer`; see the module's rules.
+
+    ``name`` is the component's id, ``tail_sampling`` or ``tail_sampling/foo``.
+    """
+
+    def __init__(
+        self,
+        config: TailSamplingConfig,
+        *,
+        consumer: Consumer,
+        metrics: Metrics,
+        name: ComponentId = DEFAULT_ID,
+        settings: ProcessorSettings | None = None,
+    ) -> None:
+        settings = settings if settings is not None else ProcessorSettings()
+        self._config = config
+        self._clock_ns = settings.clock_ns
+        self._log = get_logger(processor=str(name))
+        prefix = f"{name.name}." if name.name else ""
+        self.sampler = build_sampler(config, label_prefix=prefix)
+        self.release = Release(
+            settings.release,
+            consumer=consumer,
+            metrics=metrics,
+            processor=str(name),
+            on_delivered=settings.on_delivered,
+        )
+        self._telemetry = SamplerTelemetry(metrics, self.sampler, processor=str(name))
+        self._tasks = TaskSet(str(name), metrics=metrics)
+        self._ticker: asyncio.Task[None] | None = None
+        self._closed = False
+        self._terminated = False
+
+    async def consume(self, batch: Batch) -> None:
+        """Hold the spans of the batch; returns when they are held. Never waits."""
+        if self._closed:
+            raise Refused("draining", "the sampler is stopping")
+        if self.release.full:
+            raise Refused(
+                "release_full",
+                "kept traces wait for the backend",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        try:
+            kept = self.sampler.ingest(batch.payload, self._clock_ns())
+        except WireError as error:
+            raise Rejected("malformed", str(error)) from error
+        for trace in kept:
+            self.release.offer(trace)
+
+    async def start(self) -> None:
+        """Begin to tick."""
+        self._ticker = self._tasks.spawn(self._tick_forever(), name="decision tick")
+
+    def close(self) -> None:
+        """Refuse new batches; what is held goes on being judged."""
+        self._closed = True
+
+    async def join(self, timeout_s: float) -> None:
+        """Judge or discard all that is held, and deliver it, within ``timeout_s``."""
+        self.close()
+        await self._stop_ticker()
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + timeout_s
+        if self._config.drop_pending_traces_on_shutdown:
+            self.sampler.discard_pending(Door.DISCARDED)
+        self.sampler.expire_all(self._clock_ns())
+        await self.tick()
+        while self.sampler.buffer.traces_pending and loop.time() < deadline_s:
+            # The release was full: there is room again when a delivery ends.
+            await self.release.wait_change(deadline_s - loop.time())
+            await self.tick()
+        await self.release.flush(deadline_s - loop.time())
+
+    async def terminate(self) -> None:
+        """Abandon what is left, counted by name. Safe twice."""
+        self.close()
+        if self._terminated:
+            return
+        self._terminated = True
+        await self._tasks.close()
+        abandoned = self.sampler.discard_pending(Door.ABANDONED)
+        if abandoned:
+            self._log.warning("pending traces were abandoned", traces=abandoned)
+        await self.release.terminate()
+        self._telemetry.tick(0)
+
+    async def tick(self) -> None:
+        """Judge what is due now, letting the event loop run in between."""
+        begun_ns = slice_ns = self._clock_ns()
+        while not self.release.full and not self._terminated:
+            judged, kept = self.sampler.judge_due(begun_ns, traces_max=SLICE_TRACES_MAX)
+            for trace in kept:
+                self.release.offer(trace)
+            if judged == 0:
+                break
+            now_ns = self._clock_ns()
+            if now_ns - slice_ns >= SLICE_NS:
+                await asyncio.sleep(0)
+                slice_ns = self._clock_ns()
+        self._log_errors()
+        self._telemetry.tick(self._clock_ns() - begun_ns)
+
+    async def _tick_forever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                await self.tick()
+            except Exception as error:  # noqa: BLE001 - one bad tick must not be the last
+                self._log.error("a decision tick failed", exc_info=error)
+
+    async def _stop_ticker(self) -> None:
+        ticker, self._ticker = self._ticker, None
+        if ticker is not None:
+            ticker.cancel()
+            await asyncio.wait([ticker])
+
+    def _log_errors(self) -> None:
+        for tally in self.sampler.judge.tallies:
+            error, tally.error = tally.error, None
+            if error is not None:
+                self._log.warning(
+                    "a policy failed", policy=tally.name, error=repr(error)
+                )

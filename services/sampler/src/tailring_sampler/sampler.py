@@ -1,0 +1,198 @@
+"""The heart of the sampler: requests in, kept traces out. No I/O, no clock.
+
+Binds the trace buffer, the judge and the decision memory together. Rules:
+
+* Every call is synchronous and leaves the counters balanced; what is owed to the world
+  (traces to export) is returned, never done here.
+* The decision memory is asked before anything else, then the live map: a late span
+  follows the decision on its trace and is never judged alone.
+* A trace whose decision went into the memory leaves the live map and makes room there.
+
+It does not know who sends, who receives, and when anything is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from tailring_otlpwire import HeaderCache, Piece, TraceSlice, group
+from tailring_sampler.decisions import DecisionMemory
+from tailring_sampler.doors import Decision, Door
+from tailring_sampler.judge import Judge
+from tailring_sampler.tracebuffer import HandedTrace, TraceBuffer, TraceRecord
+
+__all__ = ["KeptTrace", "Sampler"]
+
+# Distinct resource and scope headers that traces share; a fleet has some thousand pods.
+HEADERS_MAX: Final = 16_384
+SECOND_NS: Final = 1_000_000_000
+
+_PENDING: Final = Decision.PENDING
+_SAMPLED: Final = Decision.SAMPLED
+
+
+class KeptTrace:
+    """Spans of one trace that are to be exported; ``policy`` is None for late ones."""
+
+    def __init__(
+        self,
+        trace_id: bytes,
+        pieces: list[Piece],
+        *,
+        spans: int,
+        size_bytes: int,
+        policy: str | None = None,
+    ) -> None:
+        self.trace_id = trace_id
+        self.pieces = pieces
+        self.spans = spans
+        self.size_bytes = size_bytes
+        self.policy = policy
+
+
+class Sampler:
+    """See the module's rules. One owner, never awaited."""
+
+    def __init__(
+        self, buffer: TraceBuffer, judge: Judge, memory: DecisionMemory
+    ) -> None:
+        self.buffer = buffer
+        self.judge = judge
+        self.memory = memory
+        # Final decisions, and spans that a decision cache answered for.
+        self.decisions = dict.fromkeys(Decision, 0)
+        self.cache_answers = dict.fromkeys(Decision, 0)
+        # Ages in whole seconds -> how often, until the shell takes them.
+        self.late_ages_s: dict[int, int] = {}
+        self.removal_ages_s: dict[int, int] = {}
+        self._headers = HeaderCache(HEADERS_MAX)
+        self._door = Door.DECIDED
+
+    def ingest(self, payload: bytes, now_ns: int) -> list[KeptTrace]:
+        """Take one request; returns late spans of kept traces, to be exported now.
+
+        Raises `WireError` for a malformed request, and then nothing was taken.
+        """
+        return self._take(group(payload, self._headers), now_ns=now_ns, age_ns=0)
+
+    def take_in(self, handed: HandedTrace, now_ns: int) -> list[KeptTrace]:
+        """Take a trace that another sampler gave up; as `ingest`."""
+        slices = group(handed.payload, self._headers)
+        return self._take(slices, now_ns=now_ns, age_ns=handed.age_ns)
+
+    def judge_due(self, now_ns: int, *, traces_max: int) -> tuple[int, list[KeptTrace]]:
+        """Judge at most ``traces_max`` due traces: how many were, and the kept ones."""
+        records = self.buffer.take_due(now_ns, traces_max)
+        kept: list[KeptTrace] = []
+        for at, verdict in enumerate(self.judge.judge(records)):
+            decision = verdict.decision
+            self.decisions[decision] += 1
+            trace = self._finish(records[at], decision, door=self._door, now_ns=now_ns)
+            if trace is not None:
+                trace.policy = verdict.policy
+                kept.append(trace)
+        return len(records), kept
+
+    def expire_all(self, now_ns: int) -> None:
+        """Everything held is due now: the process stops."""
+        self._door = Door.DECIDED_EARLY_SHUTDOWN
+        self.buffer.expire_all(now_ns)
+
+    def discard_pending(self, door: Door) -> int:
+        """Let go of all pending traces without a decision; returns their number."""
+        pending = [r for r in self.buffer.records() if r.decision is _PENDING]
+        for record in pending:
+            self.buffer.discard(record, door)
+        return len(pending)
+
+    def known_decisions(self) -> Iterator[tuple[bytes, Decision]]:
+        """Every decision that would answer for a late span."""
+        yield from self.memory.items()
+        for record in self.buffer.records():
+            if record.decision is not _PENDING:
+                yield record.trace_id, record.decision
+
+    def learn(
+        self, trace_id: bytes, decision: Decision, *, now_ns: int
+    ) -> KeptTrace | None:
+        """Take in a decision that was made elsewhere.
+
+        Spans that wait here become late ones: returned when the trace is kept. What is
+        known already wins.
+        """
+        if self.memory.lookup(trace_id) is not None:
+            return None
+        record = self.buffer.get(trace_id)
+        if record is None:
+            if not self.memory.put(trace_id, decision):
+                self.buffer.remember(trace_id, decision, now_ns=now_ns)
+            return None
+        if record.decision is not _PENDING:
+            return None
+        return self._finish(record, decision, door=Door.LATE, now_ns=now_ns)
+
+    def check_invariants(self) -> None:
+        """Assert that all counters balance. Slow: for tests and simulation."""
+        self.buffer.check_invariants()
+        judged = (Door.DECIDED, Door.DECIDED_EARLY_SHUTDOWN)
+        left = self.buffer.traces_left
+        for decision in (Decision.SAMPLED, Decision.NOT_SAMPLED, Decision.DROPPED):
+            by_door = sum(left.get((door, decision), 0) for door in judged)
+            assert by_door == self.decisions[decision]
+
+    def _take(
+        self, slices: list[TraceSlice], *, now_ns: int, age_ns: int
+    ) -> list[KeptTrace]:
+        kept: list[KeptTrace] = []
+        if self.memory.enabled:
+            slices = self._answer_from_memory(slices, kept)
+        arrivals = self.buffer.add(slices, now_ns, age_ns=age_ns)
+        for part, record in arrivals.late:
+            _count(self.late_ages_s, (now_ns - record.decided_ns) // SECOND_NS)
+            if record.decision is _SAMPLED:
+                kept.append(_late(part))
+        for removal_age_ns in arrivals.removal_ages_ns:
+            _count(self.removal_ages_s, removal_age_ns // SECOND_NS)
+        return kept
+
+    def _answer_from_memory(
+        self, slices: list[TraceSlice], kept: list[KeptTrace]
+    ) -> list[TraceSlice]:
+        unknown: list[TraceSlice] = []
+        for part in slices:
+            decision = self.memory.lookup(part.trace_id)
+            if decision is None:
+                unknown.append(part)
+                continue
+            self.buffer.pass_by(part, decision)
+            self.cache_answers[decision] += part.span_count
+            if decision is _SAMPLED:
+                kept.append(_late(part))
+        return unknown
+
+    def _finish(
+        self, record: TraceRecord, decision: Decision, *, door: Door, now_ns: int
+    ) -> KeptTrace | None:
+        spans: int = record.summary.span_count
+        size_bytes: int = record.summary.byte_count
+        pieces = self.buffer.decide(record, decision, door, now_ns=now_ns)
+        if self.memory.put(record.trace_id, decision):
+            _count(self.removal_ages_s, (now_ns - record.first_ns) // SECOND_NS)
+            self.buffer.forget(record)
+        if decision is not _SAMPLED:
+            return None
+        return KeptTrace(record.trace_id, pieces, spans=spans, size_bytes=size_bytes)
+
+
+def _late(part: TraceSlice) -> KeptTrace:
+    return KeptTrace(
+        part.trace_id,
+        part.pieces,
+        spans=part.span_count,
+        size_bytes=part.byte_count,
+    )
+
+
+def _count(ages: dict[int, int], age_s: int) -> None:
+    ages[age_s] = ages.get(age_s, 0) + 1

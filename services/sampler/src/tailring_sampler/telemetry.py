@@ -1,0 +1,293 @@
+"""The sampler's metrics: upstream's names and labels, and own ones beside them.
+
+The cores count in plain integers. Once a tick the processor lets `SamplerTelemetry`
+carry over what was added since, so that nothing is looked up on the hot path and each
+series exists from the first tick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from tailring_runtime.metrics import Counter, Histogram, Metrics, MetricSpec
+from tailring_sampler.doors import Decision, Door
+from tailring_sampler.judge import PolicyTally
+from tailring_sampler.sampler import Sampler
+
+__all__ = ["SPECS", "SamplerTelemetry"]
+
+_UPSTREAM = "otelcol_processor_tail_sampling_"
+_OWN = "tailring_sampler_"
+
+VOTES = MetricSpec(
+    _UPSTREAM + "count_traces_sampled",
+    "counter",
+    "Votes of each policy on whole traces; errors and skipped policies do not count.",
+    unit="{traces}",
+    labels=("policy", "sampled", "decision"),
+)
+DECISIONS = MetricSpec(
+    _UPSTREAM + "global_count_traces_sampled",
+    "counter",
+    "Final decisions on traces; late spans do not count.",
+    unit="{traces}",
+    labels=("sampled", "decision"),
+)
+CACHE_ANSWERS = MetricSpec(
+    _UPSTREAM + "early_releases_from_cache_decision",
+    "counter",
+    "Late spans that a decision cache answered for.",
+    unit="{spans}",
+    labels=("sampled",),
+)
+NEW_TRACES = MetricSpec(
+    _UPSTREAM + "new_trace_id_received",
+    "counter",
+    "Traces that began: first span of an id that is neither held nor remembered.",
+    unit="{traces}",
+)
+TICK_DURATION = MetricSpec(
+    _UPSTREAM + "sampling_decision_timer_latency",
+    "histogram",
+    "Time that the decisions of one tick took; above 100 ms decisions fall behind.",
+    unit="ms",
+    buckets=(
+        1, 2, 5, 10, 25, 50, 75, 100, 150, 200, 300, 400, 500, 750, 1000, 2000, 3000,
+        4000, 5000, 10000, 20000, 30000, 50000,
+    ),
+)  # fmt: skip
+LATE_AGE = MetricSpec(
+    _UPSTREAM + "sampling_late_span_age",
+    "histogram",
+    "From the decision to the arrival of late spans; large: raise decision_wait.",
+    unit="s",
+)
+REMOVAL_AGE = MetricSpec(
+    _UPSTREAM + "sampling_trace_removal_age",
+    "histogram",
+    "From the first span to leaving the live map; short: raise num_traces.",
+    unit="s",
+)
+EVALUATION_ERRORS = MetricSpec(
+    _UPSTREAM + "sampling_policy_evaluation_error",
+    "counter",
+    "Policies that failed on a trace and were passed over.",
+    unit="{errors}",
+)
+EXECUTIONS = MetricSpec(
+    _UPSTREAM + "sampling_policy_execution_count",
+    "counter",
+    "Traces that each policy was asked about.",
+    unit="{executions}",
+    labels=("policy",),
+)
+EXECUTION_TIME = MetricSpec(
+    _UPSTREAM + "sampling_policy_execution_time_sum",
+    "counter",
+    "Time spent in each policy.",
+    unit="us",
+    labels=("policy",),
+)
+DROPPED_TOO_EARLY = MetricSpec(
+    _UPSTREAM + "sampling_trace_dropped_too_early",
+    "counter",
+    "Traces pushed out undecided by num_traces; any growth: raise num_traces.",
+    unit="{traces}",
+)
+LIVE_TRACES = MetricSpec(
+    _UPSTREAM + "sampling_traces_on_memory",
+    "gauge",
+    "Trace ids in the live map, decided ones included: it climbs to num_traces.",
+    unit="{traces}",
+)
+
+SPANS_RECEIVED = MetricSpec(
+    _OWN + "spans_received",
+    "counter",
+    "Spans taken in; equal to spans held and spans left by each door.",
+    unit="{spans}",
+    labels=("processor",),
+)
+SPANS_LEFT = MetricSpec(
+    _OWN + "spans_left",
+    "counter",
+    "Spans that left the trace buffer, by door and decision.",
+    unit="{spans}",
+    labels=("processor", "door", "decision"),
+)
+TRACES_LEFT = MetricSpec(
+    _OWN + "traces_left",
+    "counter",
+    "Traces that left the trace buffer, by door and decision.",
+    unit="{traces}",
+    labels=("processor", "door", "decision"),
+)
+SPANS_HELD = MetricSpec(
+    _OWN + "spans_held",
+    "gauge",
+    "Spans of pending traces.",
+    unit="{spans}",
+    labels=("processor",),
+)
+TRACES_PENDING = MetricSpec(
+    _OWN + "traces_pending",
+    "gauge",
+    "Traces that wait for their decision.",
+    unit="{traces}",
+    labels=("processor",),
+)
+BYTES_HELD = MetricSpec(
+    _OWN + "held_bytes",
+    "gauge",
+    "Encoded bytes of the spans of pending traces, headers not included.",
+    unit="By",
+    labels=("processor",),
+)
+
+SPECS = (
+    VOTES, DECISIONS, CACHE_ANSWERS, NEW_TRACES, TICK_DURATION, LATE_AGE, REMOVAL_AGE,
+    EVALUATION_ERRORS, EXECUTIONS, EXECUTION_TIME, DROPPED_TOO_EARLY, LIVE_TRACES,
+    SPANS_RECEIVED, SPANS_LEFT, TRACES_LEFT, SPANS_HELD, TRACES_PENDING, BYTES_HELD,
+)  # fmt: skip
+
+_DECISIONS = (Decision.SAMPLED, Decision.NOT_SAMPLED, Decision.DROPPED)
+
+
+class _Carried:
+    """A counter that follows a growing integer."""
+
+    def __init__(self, counter: Counter, read: Callable[[], int]) -> None:
+        self._counter = counter
+        self._read = read
+        self._last = 0
+
+    def carry(self) -> None:
+        """Add what the integer grew by."""
+        value = self._read()
+        self._counter.add(value - self._last)
+        self._last = value
+
+
+class SamplerTelemetry:
+    """Carries the numbers of one `Sampler` into the metrics of the process.
+
+    ``processor`` is the component's id. Upstream's series have no such label; several
+    processors add up in them.
+    """
+
+    def __init__(self, metrics: Metrics, sampler: Sampler, *, processor: str) -> None:
+        self._metrics = metrics
+        self._sampler = sampler
+        self._processor = processor
+        self._live = metrics.gauge(LIVE_TRACES)
+        self._live_last = 0
+        self._tick_duration = metrics.histogram(TICK_DURATION)
+        self._late_age = metrics.histogram(LATE_AGE)
+        self._removal_age = metrics.histogram(REMOVAL_AGE)
+        self._carried: list[_Carried] = []
+        self._follow_sampler()
+        for tally in sampler.judge.tallies:
+            self._follow_policy(tally)
+        self._follow_doors()
+        self._watch_holdings()
+
+    def tick(self, duration_ns: int) -> None:
+        """Carry over what happened since the last tick, whose work took so long."""
+        self._tick_duration.observe(duration_ns / 1e6)
+        for carried in self._carried:
+            carried.carry()
+        live = self._sampler.buffer.traces_live
+        self._live.add(live - self._live_last)
+        self._live_last = live
+        _observe(self._late_age, self._sampler.late_ages_s)
+        _observe(self._removal_age, self._sampler.removal_ages_s)
+
+    def _follow(self, spec: MetricSpec, read: Callable[[], int], **labels: str) -> None:
+        self._carried.append(_Carried(self._metrics.counter(spec, **labels), read))
+
+    def _follow_sampler(self) -> None:
+        sampler = self._sampler
+        for decision in _DECISIONS:
+            self._follow(
+                DECISIONS,
+                partial(sampler.decisions.__getitem__, decision),
+                sampled=_sampled(decision),
+                decision=decision.value,
+            )
+        for decision in _DECISIONS[:2]:
+            self._follow(
+                CACHE_ANSWERS,
+                partial(sampler.cache_answers.__getitem__, decision),
+                sampled=_sampled(decision),
+            )
+        self._follow(NEW_TRACES, lambda: sampler.buffer.traces_received)
+        self._follow(DROPPED_TOO_EARLY, lambda: _evicted(sampler))
+        self._follow(EVALUATION_ERRORS, lambda: _errors(sampler))
+
+    def _follow_policy(self, tally: PolicyTally) -> None:
+        counts: tuple[tuple[Decision, Callable[[], int]], ...] = (
+            (Decision.SAMPLED, lambda: tally.sampled),
+            (Decision.NOT_SAMPLED, lambda: tally.not_sampled),
+            (Decision.DROPPED, lambda: tally.dropped),
+        )
+        for decision, read in counts:
+            self._follow(
+                VOTES,
+                read,
+                policy=tally.name,
+                sampled=_sampled(decision),
+                decision=decision.value,
+            )
+        self._follow(EXECUTIONS, lambda: tally.executions, policy=tally.name)
+        self._follow(EXECUTION_TIME, lambda: tally.time_ns // 1000, policy=tally.name)
+
+    def _follow_doors(self) -> None:
+        buffer = self._sampler.buffer
+        processor = self._processor
+        self._follow(SPANS_RECEIVED, lambda: buffer.spans_received, processor=processor)
+        for door in Door:
+            for decision in Decision:
+                if not _possible(door, decision):
+                    continue
+                key = (door, decision)
+                labels = {"door": door.value, "decision": decision.value}
+                labels["processor"] = processor
+                self._follow(SPANS_LEFT, partial(_at, buffer.spans_left, key), **labels)
+                traces_left = partial(_at, buffer.traces_left, key)
+                self._follow(TRACES_LEFT, traces_left, **labels)
+
+    def _watch_holdings(self) -> None:
+        buffer = self._sampler.buffer
+        watch = self._metrics.gauge_callback
+        watch(SPANS_HELD, lambda: buffer.spans_held, processor=self._processor)
+        watch(TRACES_PENDING, lambda: buffer.traces_pending, processor=self._processor)
+        watch(BYTES_HELD, lambda: buffer.bytes_held, processor=self._processor)
+
+
+def _at(counts: dict[tuple[Door, Decision], int], key: tuple[Door, Decision]) -> int:
+    return counts.get(key, 0)
+
+
+def _possible(door: Door, decision: Decision) -> bool:
+    judged = door in (Door.DECIDED, Door.DECIDED_EARLY_SHUTDOWN, Door.LATE)
+    return judged == (decision is not Decision.PENDING)
+
+
+def _sampled(decision: Decision) -> str:
+    return "true" if decision is Decision.SAMPLED else "false"
+
+
+def _evicted(sampler: Sampler) -> int:
+    return sampler.buffer.traces_left.get((Door.EVICTED, Decision.PENDING), 0)
+
+
+def _errors(sampler: Sampler) -> int:
+    return sum(tally.errors for tally in sampler.judge.tallies)
+
+
+def _observe(histogram: Histogram, ages_s: dict[int, int]) -> None:
+    for age_s, times in ages_s.items():
+        for _ in range(times):
+            histogram.observe(age_s)
+    ages_s.clear()
