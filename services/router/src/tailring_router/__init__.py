@@ -1,1 +1,0 @@
-"""tailring_router, see ARCHITECTURE.md."""

@@ -1,0 +1,81 @@
+"""Who the backends are and which of them owns a trace.
+
+What it is: an endpoint set turned into the ring of that moment, expanded into one
+table from ring position to backend, so that routing a span is one CRC-32 and one
+look-up. The set is what a resolver answered; an endpoint has a *ring name* (what
+upstream hashes) and an *address* (what is dialled).
+
+Rules:
+
+* A topology is immutable. A change makes a new one, published by one assignment;
+  a request that is being partitioned finishes with the one it began with.
+* Two ring names with one address are one backend that holds the points of both.
+* The difference between two topologies is data (`Change`), what to open and what to
+  drain; nobody here opens or drains anything.
+
+It does not know connections, queues, time or where the endpoints came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tailring_hashring import Ring, build
+from tailring_resolvers import Endpoint
+
+__all__ = ["EMPTY", "Change", "Topology", "build_topology", "compare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """One ring and its backends.
+
+    ``table[position]`` is an index into ``addresses``; both are empty without
+    endpoints, and then nothing can be routed.
+    """
+
+    ring: Ring
+    addresses: tuple[str, ...]
+    table: list[int] = field(repr=False)
+
+    @property
+    def empty(self) -> bool:
+        """True while no backend is known."""
+        return not self.addresses
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a new topology asks for: addresses to open, addresses to drain."""
+
+    opened: tuple[str, ...]
+    removed: tuple[str, ...]
+    ring_changed: bool
+
+
+def build_topology(endpoints: Iterable[Endpoint], *, generation: int = 3) -> Topology:
+    """The topology of these endpoints; their order does not matter."""
+    listed = sorted(endpoints)
+    ring = build((e.ring_name for e in listed), generation=generation)
+    addresses = tuple(sorted({e.address for e in listed}))
+    index_of = {address: index for index, address in enumerate(addresses)}
+    by_name = {e.ring_name: index_of[e.address] for e in listed}
+    owners = [by_name[name] for name in ring.members]
+    table = ring.table()
+    if owners != list(range(len(owners))):
+        table = [owners[member] for member in table]
+    return Topology(ring=ring, addresses=addresses, table=table)
+
+
+def compare(old: Topology, new: Topology) -> Change:
+    """What has to be opened and drained to go from one topology to the next."""
+    before, after = set(old.addresses), set(new.addresses)
+    return Change(
+        opened=tuple(a for a in new.addresses if a not in before),
+        removed=tuple(a for a in old.addresses if a not in after),
+        ring_changed=old.ring != new.ring,
+    )
+
+
+EMPTY = build_topology(())

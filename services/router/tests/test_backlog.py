@@ -1,0 +1,63 @@
+"""The backlog: limits, order, and parts that nobody waits for."""
+
+import pytest
+
+from tailring_pipeline import Sizer
+from tailring_router.backlog import Backlog
+from tailring_router.part import Part
+
+
+def _part(size_bytes: int = 10, spans: int = 2) -> Part:
+    return Part(b"x" * size_bytes, spans, address="a:1")
+
+
+@pytest.mark.parametrize(
+    ("sizer", "size_max", "parts"),
+    [("requests", 3, 3), ("items", 5, 3), ("bytes", 30, 3)],
+)
+async def test_each_sizer_fills_the_backlog(
+    sizer: Sizer, size_max: int, parts: int
+) -> None:
+    """The backlog is full once the sizer's unit reaches its limit."""
+    backlog = Backlog(sizer=sizer, size_max=size_max, bytes_max=1 << 20)
+    for _ in range(parts):
+        assert not backlog.full
+        backlog.append(_part())
+    assert backlog.full
+
+
+async def test_bytes_are_limited_besides_the_sizer() -> None:
+    """Few but huge parts fill the backlog too."""
+    backlog = Backlog(sizer="requests", size_max=1000, bytes_max=100)
+    backlog.append(_part(size_bytes=101))
+    assert backlog.full
+
+
+async def test_taking_keeps_order_and_the_byte_limit() -> None:
+    """What is taken are the first parts that fit together."""
+    backlog = Backlog(sizer="requests", size_max=10, bytes_max=1 << 20)
+    parts = [_part() for _ in range(4)]
+    for part in parts:
+        backlog.append(part)
+    assert backlog.take(25) == parts[:2]
+    assert backlog.take(25) == parts[2:]
+    assert backlog.spans == backlog.size_bytes == 0
+
+
+async def test_one_part_over_the_limit_is_taken_alone() -> None:
+    """A part larger than a request may be is still sent."""
+    backlog = Backlog(sizer="requests", size_max=10, bytes_max=1 << 20)
+    backlog.append(_part(size_bytes=50))
+    backlog.append(_part())
+    assert len(backlog.take(20)) == 1
+
+
+async def test_a_part_that_nobody_waits_for_is_dropped() -> None:
+    """An abandoned part is not taken and takes no room in a request."""
+    backlog = Backlog(sizer="requests", size_max=10, bytes_max=1 << 20)
+    gone, stays = _part(size_bytes=90), _part(size_bytes=10)
+    gone.result.cancel()
+    backlog.append(gone)
+    backlog.append(stays)
+    assert backlog.take(20) == [stays]
+    assert backlog.size_bytes == 0
