@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tailring_cli.__main__ import main
 from tailring_cli.errors import ChildDied
 
