@@ -16,6 +16,7 @@ from tailring_runtime.config.component import (
     Kind,
     Registry,
 )
+from tailring_runtime.config.describe import KeyRow, describe
 from tailring_runtime.config.durations import format_duration, parse_duration
 from tailring_runtime.config.health_check import HEALTH_CHECK, HealthCheckConfig
 from tailring_runtime.config.load import load, redacted
@@ -57,6 +58,7 @@ __all__ = [
     "Headers",
     "HealthCheckConfig",
     "Int",
+    "KeyRow",
     "Kind",
     "Loaded",
     "LogsConfig",
@@ -72,6 +74,7 @@ __all__ = [
     "TelemetryConfig",
     "Text",
     "TextList",
+    "describe",
     "format_duration",
     "load",
     "nearest",

@@ -57,6 +57,13 @@ class Expanded(str):
         return self
 
 
+class TypeName:
+    """What the documentation calls a type."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
 class _NullIsEmpty:
     """Marks a block that ``key:`` without a value switches on with its defaults."""
 
@@ -178,22 +185,27 @@ def _headers(value: object) -> object:
     return pairs
 
 
-Int = Annotated[int, BeforeValidator(_int)]
-Float = Annotated[float, BeforeValidator(_float)]
-Bool = Annotated[bool, BeforeValidator(_bool)]
-Text = Annotated[str, BeforeValidator(_text)]
+Int = Annotated[int, BeforeValidator(_int), TypeName("integer")]
+Float = Annotated[float, BeforeValidator(_float), TypeName("number")]
+Bool = Annotated[bool, BeforeValidator(_bool), TypeName("bool")]
+Text = Annotated[str, BeforeValidator(_text), TypeName("text")]
 # Never shown: `config` prints stars in its place.
-Secret = Annotated[SecretStr, BeforeValidator(_secret)]
+Secret = Annotated[SecretStr, BeforeValidator(_secret), TypeName("secret text")]
 # One text stands for a list (split at commas, as upstream does).
-TextList = Annotated[tuple[str, ...], BeforeValidator(_text_list)]
+TextList = Annotated[
+    tuple[str, ...], BeforeValidator(_text_list), TypeName("list of text")
+]
 # Nanoseconds. In code a number is nanoseconds too; in a file it needs its unit.
 Duration = Annotated[
     int,
     BeforeValidator(_duration),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
+    TypeName("duration"),
 ]
-Port = Annotated[int, BeforeValidator(_int), Field(ge=0, le=65535)]
+Port = Annotated[int, BeforeValidator(_int), Field(ge=0, le=65535), TypeName("port")]
 # A port that upstream types as text; we take the number as well. "" means none.
-PortText = Annotated[str, BeforeValidator(_port_text)]
+PortText = Annotated[str, BeforeValidator(_port_text), TypeName("port")]
 # Header values are secrets, as upstream's configopaque.String is.
-Headers = Annotated[dict[Text, Secret], BeforeValidator(_headers)]
+Headers = Annotated[
+    dict[Text, Secret], BeforeValidator(_headers), TypeName("map of secret text")
+]
