@@ -78,16 +78,24 @@ class ExporterMetrics:
     """The series of one exporter. `remove` them when a backend leaves for good."""
 
     def __init__(
-        self, metrics: Metrics, exporter_id: str, *, signal: Signal = Signal.TRACES
+        self,
+        metrics: Metrics,
+        exporter_id: str,
+        *,
+        signal: Signal = Signal.TRACES,
+        counts_sending: bool = True,
     ) -> None:
+        """Not ``counts_sending``: what is sent and what fails is counted elsewhere, for
+        each backend, and must not be counted a second time under this id."""
         self.exporter_id = exporter_id
         self._metrics = metrics
         self._own = {"exporter": exporter_id}
         self._typed = {"exporter": exporter_id, "data_type": signal.value}
-        self.sent_spans: Counter = metrics.counter(SENT_SPANS, **self._own)
-        self.send_failed_spans: Counter = metrics.counter(
-            SEND_FAILED_SPANS, **self._own
-        )
+        self.sent_spans = Counter()
+        self.send_failed_spans = Counter()
+        if counts_sending:
+            self.sent_spans = metrics.counter(SENT_SPANS, **self._own)
+            self.send_failed_spans = metrics.counter(SEND_FAILED_SPANS, **self._own)
         self.enqueue_failed_spans: Counter = metrics.counter(
             ENQUEUE_FAILED_SPANS, **self._own
         )
