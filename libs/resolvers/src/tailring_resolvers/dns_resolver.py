@@ -62,6 +62,11 @@ class DnsResolver:
         self._missing_kind = ""
         self._stopped = False
 
+    @property
+    def following(self) -> bool:
+        """True while lookups go on, from the end of `start` to `stop`."""
+        return len(self._tasks) > 0
+
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The last good list; empty before the first lookup that succeeded."""
         return self._kept.endpoints

@@ -202,6 +202,7 @@ def _sentence(error: Exception) -> str:
         return "timeout"
     if isinstance(error, dns.resolver.NoNameservers):
         # (server, was it TCP, port, what it answered or how it failed, response)
-        said = {str(one[3]) for one in error.kwargs.get("errors", ())}
-        return ", ".join(sorted(said)) or "no server answered"
+        said = (one[3] for one in error.kwargs.get("errors", ()))
+        texts = {str(one) or type(one).__name__ for one in said}
+        return ", ".join(sorted(texts)) or "no server answered"
     return str(error) or type(error).__name__

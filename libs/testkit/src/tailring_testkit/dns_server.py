@@ -33,6 +33,8 @@ __all__ = ["DnsServer", "Question"]
 
 _UDP_BYTES_MAX = 512  # of a client that does not say more (RFC 1035, 2.3.4)
 
+_TCP_BYTES_MAX = 65_535
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -245,7 +247,7 @@ def _to_wire(
     response: dns.message.Message, query: dns.message.Message, *, tcp: bool
 ) -> bytes:
     if tcp:
-        return response.to_wire()
+        return response.to_wire(max_size=_TCP_BYTES_MAX)
     bytes_max = max(query.payload if query.edns >= 0 else 0, _UDP_BYTES_MAX)
     return response.to_wire(max_size=bytes_max, prefer_truncation=True)
 

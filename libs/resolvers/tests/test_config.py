@@ -1,0 +1,134 @@
+"""The resolver block: what is taken, and in which words the rest is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tailring_resolvers import (
+    DnsResolver,
+    ResolverConfig,
+    StaticResolver,
+    build_resolver,
+)
+from tailring_runtime.metrics import Metrics
+
+
+def problems(block: dict[str, Any]) -> list[tuple[str, str]]:
+    """Key path and words of everything that is wrong with a resolver block."""
+    with pytest.raises(ValidationError) as raised:
+        ResolverConfig.model_validate(block, context={"from_file": True})
+    found = raised.value.errors()
+    return [
+        (
+            ".".join(str(key) for key in one["loc"]),
+            one["msg"].removeprefix("Value error, "),
+        )
+        for one in found
+    ]
+
+
+@pytest.mark.parametrize("block", [{}, {"dns": None}, {"static": None, "dns": None}])
+def test_no_resolver_is_refused(block: dict[str, Any]) -> None:
+    """A block without a resolver, or with an empty key, has none."""
+    assert problems(block) == [("", "no resolvers specified for the exporter")]
+
+
+def test_two_resolvers_are_refused() -> None:
+    """Both at once is one too many."""
+    block = {"static": {"hostnames": ["a"]}, "dns": {"hostname": "b"}}
+    assert problems(block) == [("", "only one resolver should be specified")]
+
+
+@pytest.mark.parametrize("static", [{}, {"hostnames": []}, {"hostnames": None}])
+def test_a_static_list_needs_hostnames(static: dict[str, Any]) -> None:
+    """A static resolver without any host name is refused in upstream's words."""
+    expected = "no endpoints specified for the static resolver"
+    assert problems({"static": static}) == [("static.hostnames", expected)]
+
+
+@pytest.mark.parametrize("dns", [{}, {"hostname": ""}, {"hostname": None}])
+def test_dns_needs_a_hostname(dns: dict[str, Any]) -> None:
+    """A dns resolver without a host name is refused in upstream's words."""
+    expected = "no hostname specified to resolve the backends"
+    assert problems({"dns": dns}) == [("dns.hostname", expected)]
+
+
+@pytest.mark.parametrize("key", ["k8s", "aws_cloud_map"])
+def test_a_resolver_of_a_later_version_is_refused(key: str) -> None:
+    """A resolver that upstream has and we lack names those that work."""
+    found = problems({key: {"service": "s"}})
+    assert [path for path, _ in found] == [key]
+    assert "this version resolves by: static, dns" in found[0][1]
+
+
+def test_an_unknown_resolver_is_refused() -> None:
+    """A key that nobody knows is an unknown key."""
+    assert problems({"dnss": {"hostname": "a"}}) == [("dnss", "unknown key")]
+
+
+@pytest.mark.parametrize("key", ["interval", "timeout"])
+def test_a_negative_duration_is_refused(key: str) -> None:
+    """A negative interval or timeout, which upstream panics on, is refused."""
+    found = problems({"dns": {"hostname": "a", key: "-1s"}})
+    assert found == [(f"dns.{key}", "must not be negative")]
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """A missing name, a bad port and a bad interval are three problems."""
+    found = problems({"dns": {"port": "x", "interval": "-1s", "colour": 1}})
+    paths = {"dns.hostname", "dns.port", "dns.interval", "dns.colour"}
+    assert {path for path, _ in found} == paths
+
+
+@pytest.mark.parametrize(
+    ("port", "expected"), [("4317", "4317"), (4317, "4317"), ("", ""), (None, "")]
+)
+def test_the_port_is_text_or_a_number(port: object, expected: str) -> None:
+    """A port may be written with and without quotes, or left away."""
+    block = {"dns": {"hostname": "a", "port": port}}
+    config = ResolverConfig.model_validate(block)
+    assert config.dns is not None
+    assert config.dns.port == expected
+
+
+@pytest.mark.parametrize("port", ["http", 0, 65536, -1, True, 43.5])
+def test_a_port_that_is_none_is_refused(port: object) -> None:
+    """What cannot be a port is refused at the start, not at the first dial."""
+    assert len(problems({"dns": {"hostname": "a", "port": port}})) == 1
+
+
+@pytest.mark.parametrize("zero", [{}, {"interval": 0, "timeout": 0}])
+def test_zero_durations_have_defaults(zero: dict[str, int]) -> None:
+    """Left away or zero, a lookup is made every 5 s and takes at most 1 s."""
+    config = ResolverConfig.model_validate({"dns": {"hostname": "a", **zero}})
+    assert config.dns is not None
+    assert (config.dns.interval_s, config.dns.timeout_s) == (5.0, 1.0)
+
+
+def test_durations_are_read() -> None:
+    """Written durations hold."""
+    block = {"dns": {"hostname": "a", "interval": "1m30s", "timeout": "200ms"}}
+    config = ResolverConfig.model_validate(block)
+    assert config.dns is not None
+    assert (config.dns.interval_s, config.dns.timeout_s) == (90.0, 0.2)
+
+
+def test_one_hostname_stands_for_a_list() -> None:
+    """A single text is a list of one, and a list keeps its duplicates."""
+    one = ResolverConfig.model_validate({"static": {"hostnames": "a:1"}})
+    two = ResolverConfig.model_validate({"static": {"hostnames": ["a:1", "a:1"]}})
+    assert one.static is not None
+    assert two.static is not None
+    assert one.static.hostnames == ("a:1",)
+    assert two.static.hostnames == ("a:1", "a:1")
+
+
+def test_the_block_decides_what_is_built() -> None:
+    """Each kind of block builds its resolver, which asks nothing yet."""
+    static = ResolverConfig.model_validate({"static": {"hostnames": ["a"]}})
+    dns = ResolverConfig.model_validate({"dns": {"hostname": "a.test"}})
+    assert isinstance(build_resolver(static, metrics=Metrics()), StaticResolver)
+    assert isinstance(build_resolver(dns, metrics=Metrics()), DnsResolver)

@@ -1,0 +1,106 @@
+"""Every resolver, and the fake one, keeps the contract of resolvers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tailring_resolvers import (
+    DnsResolver,
+    DnsResolverConfig,
+    Lookup,
+    StaticResolver,
+    StaticResolverConfig,
+)
+from tailring_runtime.metrics import Metrics
+from tailring_testkit.dns_server import DnsServer
+from tailring_testkit.fake_resolver import FakeResolver
+from tailring_testkit.resolver_contract import (
+    FollowingContract,
+    ResolverContract,
+    Subject,
+)
+from tailring_testkit.ticks import Ticks
+
+NAMES = ("10.0.0.10:4317", "10.0.0.1:4317", "10.0.0.2:4317", "[fd00::2]:4317")
+OTHERS = ("10.0.0.9:4317", "10.0.0.1:4317")
+HOST = "sampler.test."
+
+
+def hosts_of(names: tuple[str, ...]) -> list[str]:
+    """The addresses in names that all have a port."""
+    return [name.rpartition(":")[0].strip("[]") for name in names]
+
+
+class TestStatic(ResolverContract):
+    """The static resolver."""
+
+    @pytest.fixture
+    def subject(self) -> Subject:
+        """A list that is configured out of order."""
+        config = StaticResolverConfig(hostnames=NAMES[::-1])
+        return Subject(StaticResolver(config, metrics=Metrics()), names=NAMES)
+
+
+class TestDns(FollowingContract):
+    """The dns resolver with a real server."""
+
+    @pytest.fixture
+    def subject(self, tmp_path: Path) -> Iterator[Subject]:
+        """A name whose records, and the interval between lookups, the test owns."""
+        ticks = Ticks()
+        with DnsServer() as server:
+            server.set(HOST, *hosts_of(NAMES))
+            resolver = DnsResolver(
+                DnsResolverConfig(hostname=HOST, port="4317", timeout=5_000_000_000),
+                metrics=Metrics(),
+                lookup=Lookup(
+                    nameservers=server.nameservers, hosts_path=tmp_path / "hosts"
+                ),
+                sleep=ticks.sleep,
+            )
+
+            async def asked() -> None:
+                if resolver.following:
+                    await ticks.tick()
+
+            async def change(*names: str) -> None:
+                server.mend(HOST)
+                server.set(HOST, *hosts_of(names))
+                await asked()
+
+            async def fail() -> None:
+                server.spoil(HOST, rcode="SERVFAIL")
+                await asked()
+
+            async def empty() -> None:
+                server.set(HOST)
+                await asked()
+
+            yield Subject(
+                resolver, NAMES, change=change, fail=fail, empty=empty, others=OTHERS
+            )
+
+
+class TestFake(FollowingContract):
+    """The resolver that other packages' tests use."""
+
+    @pytest.fixture
+    def subject(self) -> Subject:
+        """A fake whose levers are its own methods."""
+        resolver = FakeResolver(*NAMES)
+
+        async def change(*names: str) -> None:
+            resolver.set(*names)
+
+        async def fail() -> None:
+            resolver.fail()
+
+        async def empty() -> None:
+            resolver.set()
+
+        return Subject(
+            resolver, NAMES, change=change, fail=fail, empty=empty, others=OTHERS
+        )
