@@ -31,3 +31,13 @@ def test_a_dead_child_is_told_with_its_last_lines() -> None:
     """The sentence names the child, its exit code and what it wrote last."""
     text = str(ChildDied("router-1", code=2, last_lines="  port in use"))
     assert text == "router-1 ended on its own (exit code 2):\n  port in use"
+
+
+def test_version_says_which_code_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` names every package that can be compiled and the form in use."""
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for package in ("otlpwire", "hashring", "sampler"):
+        assert f"{package} compiled" in text or f"{package} pure" in text

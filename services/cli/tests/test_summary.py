@@ -19,10 +19,12 @@ otelcol_exporter_sent_spans_total{exporter="load_balancing/127.0.0.1:4002"} 30
 """
 )
 _VOTES = "otelcol_processor_tail_sampling_count_traces_sampled_total"
+_LEFT = "tailring_sampler_spans_left_total"
 _GLOBAL = "otelcol_processor_tail_sampling_global_count_traces_sampled_total"
 
 
 def _sampler(accepted: int, sent: int, traces: int) -> Page:
+    lost = accepted - sent - 1
     return Page(
         f"""\
 # TYPE otelcol_receiver_accepted_spans_total counter
@@ -35,8 +37,12 @@ otelcol_exporter_sent_spans_total{{exporter="otlp"}} {sent}
 # TYPE {_GLOBAL} counter
 {_GLOBAL}{{sampled="true",decision="sampled"}} 1
 {_GLOBAL}{{sampled="false",decision="not_sampled"}} {traces - 1}
-# TYPE otelcol_processor_tail_sampling_sampling_traces_on_memory gauge
-otelcol_processor_tail_sampling_sampling_traces_on_memory 4
+# TYPE {_LEFT} counter
+{_LEFT}{{processor="tail_sampling",door="decided",decision="sampled"}} {sent}
+{_LEFT}{{processor="tail_sampling",door="late",decision="not_sampled"}} 1
+{_LEFT}{{processor="tail_sampling",door="decided",decision="not_sampled"}} {lost}
+# TYPE tailring_sampler_traces_pending gauge
+tailring_sampler_traces_pending{{processor="tail_sampling"}} 4
 """
     )
 
@@ -90,6 +96,19 @@ def test_uneven_counters_fail() -> None:
     assert not good(_moment(totals))
     assert "sent by the SDKs 101 ≠ 100 accepted by routers" in text
     assert "the counters do not balance" in text
+
+
+def test_a_span_that_no_decision_took_fails() -> None:
+    """A sampler whose decisions do not add up to what it accepted fails the demo."""
+    moment = figures(
+        at_s=1.0,
+        totals=_whole(),
+        failed_spans=0,
+        routers=[_ROUTER],
+        samplers=[_sampler(71, 8, 7), _sampler(30, 4, 3)],
+    )
+    assert not good(moment)
+    assert "sent to samplers 100 ≠ 101 accepted by samplers" in summary(moment)
 
 
 def test_a_process_that_never_answered_counts_nothing() -> None:

@@ -7,10 +7,10 @@ import importlib.metadata
 
 __all__ = ["version_text"]
 
-# Packages with a compiled part, and a module of each that is compiled.
+# Packages with a compiled part, and a module of each that is compiled with it.
 _HOT = {
-    "otlpwire": "tailring_otlpwire",
-    "hashring": "tailring_hashring",
+    "otlpwire": "tailring_otlpwire.fields",
+    "hashring": "tailring_hashring.placement",
     "sampler": "tailring_sampler.tracebuffer",
 }
 
@@ -23,5 +23,6 @@ def version_text() -> str:
 
 
 def _form(module: str) -> str:
-    """``compiled`` when mypyc's form of the code is loaded, else ``pure``."""
-    return "compiled" if importlib.import_module(module).COMPILED else "pure"
+    """``compiled`` when mypyc's form of the module is loaded, else ``pure``."""
+    file = str(importlib.import_module(module).__file__)
+    return "pure" if file.endswith(".py") else "compiled"

@@ -18,7 +18,9 @@ _ACCEPTED = "otelcol_receiver_accepted_spans"
 _SENT = "otelcol_exporter_sent_spans"
 _VOTES = "otelcol_processor_tail_sampling_count_traces_sampled"
 _DECIDED = "otelcol_processor_tail_sampling_global_count_traces_sampled"
-_HELD = "otelcol_processor_tail_sampling_sampling_traces_on_memory"
+# Not upstream's sampling_traces_on_memory, which counts decided traces too.
+_HELD = "tailring_sampler_traces_pending"
+_LEFT = "tailring_sampler_spans_left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,17 @@ class RouterFigures:
 
 @dataclass(frozen=True, slots=True)
 class SamplerFigures:
-    """Spans that a sampler took in and sent on; traces that it holds and decided."""
+    """Spans and traces of one sampler.
+
+    Every span that it accepted is held, kept or dropped; what was kept it has sent.
+    """
 
     accepted_spans: int
     sent_spans: int
     held_traces: int
     decided_traces: int
+    kept_spans: int
+    dropped_spans: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,8 @@ def _sampler(page: Page) -> SamplerFigures:
         sent_spans=page.total(_SENT),
         held_traces=page.total(_HELD),
         decided_traces=page.total(_DECIDED),
+        kept_spans=page.total(_LEFT, decision="sampled"),
+        dropped_spans=page.total(_LEFT, decision="not_sampled"),
     )
 
 

@@ -29,21 +29,24 @@ class Balance:
 
 def balances(last: Figures) -> tuple[Balance, ...]:
     """The hops of a span, in the order of the way."""
+    totals, samplers = last.totals, last.samplers
     accepted = sum(router.accepted_spans for router in last.routers)
     routed = sum(sum(router.sent_spans.values()) for router in last.routers)
-    taken = sum(sampler.accepted_spans for sampler in last.samplers)
-    kept = sum(sampler.sent_spans for sampler in last.samplers)
-    received = last.totals.spans_received
-    decided = sum(sampler.decided_traces for sampler in last.samplers)
-    totals = last.totals
+    taken = sum(it.accepted_spans for it in samplers)
+    kept = sum(it.kept_spans for it in samplers)
+    decided = kept + sum(it.dropped_spans for it in samplers)
+    sent = sum(it.sent_spans for it in samplers)
+    traces = sum(it.decided_traces for it in samplers)
     return (
-        Balance(
-            "spans sent by the SDKs", totals.spans_sent, "accepted by routers", accepted
-        ),
+        Balance("sent by the SDKs", totals.spans_sent, "accepted by routers", accepted),
         Balance("accepted by routers", accepted, "sent to samplers", routed),
         Balance("sent to samplers", routed, "accepted by samplers", taken),
-        Balance("sent by samplers", kept, "received by the sink", received),
-        Balance("traces sent", totals.traces_sent, "decided by samplers", decided),
+        Balance("accepted by samplers", taken, "decided, keep or drop", decided),
+        Balance("decided to keep", kept, "sent by samplers", sent),
+        Balance(
+            "sent by samplers", sent, "received by the sink", totals.spans_received
+        ),
+        Balance("traces sent", totals.traces_sent, "decided by samplers", traces),
     )
 
 
