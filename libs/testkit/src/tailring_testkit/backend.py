@@ -77,16 +77,19 @@ def _status_details(answer: Answer) -> Metadata:
 
 
 class Backend(grpc.GenericRpcHandler):
-    """A scripted trace backend on 127.0.0.1.
+    """A scripted trace backend on ``host``, an address of this machine.
 
     ``received`` holds the payloads taken, in the order of their answers; ``metadata``
     the metadata of every request; ``requests`` counts all of them, ``in_flight`` those
     not yet answered, ``in_flight_max`` the most there ever were at once.
     """
 
-    def __init__(self, answer: Answer = OK, *, port: int = 0) -> None:
+    def __init__(
+        self, answer: Answer = OK, *, port: int = 0, host: str = "127.0.0.1"
+    ) -> None:
         self.answer = answer
         self.port = port
+        self._host = f"[{host}]" if ":" in host else host
         self.received: list[bytes] = []
         self.metadata: list[Metadata] = []
         self.requests = 0
@@ -103,8 +106,8 @@ class Backend(grpc.GenericRpcHandler):
 
     @property
     def address(self) -> str:
-        """``127.0.0.1:port``; the port is known after the first start."""
-        return f"127.0.0.1:{self.port}"
+        """``host:port``; the port is known after the first start."""
+        return f"{self._host}:{self.port}"
 
     @property
     def span_count(self) -> int:
