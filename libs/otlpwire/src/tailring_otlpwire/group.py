@@ -96,12 +96,13 @@ class _Grouping:
         head: bytes | None = None
         fields = Fields(self.buf, pos, end, 1)
         while fields.next():
-            if fields.tag == BODY:
-                self.scope(fields.body, fields.pos)
-                if self.touched:
-                    if head is None:
-                        head = self.headers.intern(header(self.buf, pos, end, 1))
-                    self.close(head, fields.body, fields.pos)
+            if fields.tag != BODY:
+                continue
+            self.scope(fields.body, fields.pos)
+            if self.touched and head is None:
+                head = self.headers.intern(header(self.buf, pos, end, 1))
+            if head is not None:
+                self.close(head, fields.body, fields.pos)
 
     def scope(self, pos: i64, end: i64) -> None:
         buf = self.buf
@@ -145,7 +146,9 @@ class _Grouping:
         trace.fold_times(time_at(buf, scan.start), time_at(buf, scan.end))
 
     def close(self, resource: bytes, pos: i64, end: i64) -> None:
-        """Make pieces of what the scope in [pos, end) brought."""
+        """Make pieces of what the scope in [pos, end) brought, if anything."""
+        if not self.touched:
+            return
         scope = self.headers.intern(header(self.buf, pos, end, 2))
         for each in self.touched:
             spans = self.buf[each.start : each.end]

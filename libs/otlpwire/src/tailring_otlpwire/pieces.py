@@ -26,6 +26,7 @@ from mypy_extensions import i64, mypyc_attr
 
 from tailring_otlpwire.fields import BODY, Fields, read_fixed64
 from tailring_otlpwire.span import SpanScan
+from tailring_otlpwire.validate import count_in_scope
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
@@ -49,12 +50,7 @@ class Piece:
     @property
     def span_count(self) -> int:
         """The number of spans, counted anew each time to keep the piece small."""
-        count: i64 = 0
-        fields = Fields(self.spans, 0, len(self.spans), 2)
-        while fields.next():
-            if fields.tag == BODY:
-                count += 1
-        return count
+        return count_in_scope(self.spans, 0, len(self.spans))
 
 
 @mypyc_attr(acyclic=True)

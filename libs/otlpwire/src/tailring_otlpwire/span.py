@@ -29,6 +29,8 @@ SPAN_ID: Final = 0x12
 PARENT_SPAN_ID: Final = 0x22
 START: Final = 0x39
 END: Final = 0x41
+NAME: Final = 0x2A
+KIND: Final = 0x30
 ATTRIBUTE: Final = 0x4A
 STATUS: Final = 0x7A
 STATUS_CODE: Final = 0x18
@@ -71,7 +73,9 @@ class SpanScan:
                     pos += 1
                 else:
                     size, pos = read_size(buf, pos, end)
-                if tag < ATTRIBUTE or tag == STATUS:
+                if tag == TRACE_ID and size == 16:
+                    self.trace_id = pos
+                elif tag == STATUS or (tag < ATTRIBUTE and tag != NAME):
                     self._note(buf, pos, size, tag, at)
                 pos += size
             elif tag & 7 == FIXED64 and end - pos >= 8:
@@ -80,6 +84,8 @@ class SpanScan:
                 elif tag == END:
                     self.end = pos
                 pos += 8
+            elif tag == KIND and pos < end and buf[pos] < 0x80:
+                pos += 1
             else:
                 pos = skip_value(buf, pos, end, tag, SPAN_NESTING)
 
@@ -105,6 +111,9 @@ class SpanScan:
             self._note_status(buf, pos, pos + size)
 
     def _note_status(self, buf: bytes, pos: i64, end: i64) -> None:
+        if end - pos == 2 and buf[pos] == STATUS_CODE and buf[pos + 1] < 0x80:
+            self.status = buf[pos + 1]
+            return
         fields = Fields(buf, pos, end, STATUS_NESTING)
         while fields.next():
             if fields.tag == STATUS_CODE:
@@ -119,3 +128,15 @@ class SpanScan:
         """Whether the parent is absent or all zero."""
         at = self.parent
         return at < 0 or (buf[at] == 0 and buf[at : at + 8] == ZERO_SPAN_ID)
+
+
+def same_id(buf: bytes, one: i64, other: i64) -> bool:
+    """Whether the trace ids at two positions are equal; -1 stands for an absent one."""
+    if one < 0 or other < 0:
+        return one == other
+    offset: i64 = 0
+    while offset < 16:
+        if buf[one + offset] != buf[other + offset]:
+            return False
+        offset += 1
+    return True

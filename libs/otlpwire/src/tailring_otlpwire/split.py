@@ -6,7 +6,7 @@ spans with one owner is one copy; a request whose spans all have one owner is no
 at all.
 """
 
-from typing import Final
+from collections.abc import Callable
 from zlib import crc32
 
 from mypy_extensions import i64, mypyc_attr
@@ -17,9 +17,7 @@ from tailring_otlpwire.builder import (
     check_copies,
 )
 from tailring_otlpwire.fields import BODY, RESOURCE_SPANS, Fields, header
-from tailring_otlpwire.span import SpanScan
-
-_NO_ID: Final = b""
+from tailring_otlpwire.span import SpanScan, same_id
 
 
 @mypyc_attr(acyclic=True)
@@ -59,10 +57,12 @@ class _Splitter:
         self.table = table
         self.positions: i64 = len(table)
         self.scan = SpanScan()
-        self.builders: dict[int, RequestBuilder] = {}
+        self.checksum: Callable[[bytes], int] = crc32
+        self.by_owner: list[RequestBuilder | None] = []
+        self.builders: list[RequestBuilder] = []
         self.in_resource: list[RequestBuilder] = []
         self.in_scope: list[RequestBuilder] = []
-        self.last_id = _NO_ID
+        self.last_id: i64 = -1
         self.last: RequestBuilder | None = None
 
     def run(self, copies_bytes_max: i64) -> list[Part]:
@@ -74,7 +74,7 @@ class _Splitter:
                 self.resource(request.body, request.pos)
             else:
                 unknown.append(buf[request.at : request.pos])
-        builders = list(self.builders.values())
+        builders = self.builders
         if len(builders) == 1:
             return [Part(builders[0].owner, buf, builders[0].spans)]
         if unknown and builders:
@@ -103,10 +103,11 @@ class _Splitter:
         while fields.next():
             if fields.tag == BODY:
                 scan.read(buf, fields.body, fields.pos)
-                trace_id = scan.id_in(buf)
                 last = self.last
-                if last is None or trace_id != self.last_id:
-                    last = self.owner_of(trace_id)
+                if last is None or not same_id(buf, scan.trace_id, self.last_id):
+                    last = self.owner_of(scan.id_in(buf))
+                    self.last = last
+                    self.last_id = scan.trace_id
                 if not last.scope_open:
                     self.open(last)
                 last.add(fields.at, fields.pos)
@@ -117,14 +118,23 @@ class _Splitter:
             self.in_scope = []
 
     def owner_of(self, trace_id: bytes) -> RequestBuilder:
-        checksum: i64 = crc32(trace_id)
-        owner = self.table[checksum % self.positions]
-        builder = self.builders.get(owner)
+        position: i64 = self.checksum(trace_id) % self.positions
+        owner: i64 = self.table[position]
+        builder: RequestBuilder | None = None
+        if 0 <= owner < len(self.by_owner):
+            builder = self.by_owner[owner]
         if builder is None:
-            builder = RequestBuilder(self.buf, owner)
-            self.builders[owner] = builder
-        self.last_id = trace_id
-        self.last = builder
+            builder = self.new_builder(owner)
+        return builder
+
+    def new_builder(self, owner: i64) -> RequestBuilder:
+        if owner < 0:
+            raise ValueError("an owner in the table is negative")
+        while len(self.by_owner) <= owner:
+            self.by_owner.append(None)
+        builder = RequestBuilder(self.buf, owner)
+        self.by_owner[owner] = builder
+        self.builders.append(builder)
         return builder
 
     def open(self, builder: RequestBuilder) -> None:

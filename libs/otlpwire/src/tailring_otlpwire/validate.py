@@ -21,10 +21,16 @@ def validate(buf: bytes) -> int:
     request = Fields(buf, 0, len(buf), 0)
     while request.next():
         if request.tag == RESOURCE_SPANS:
-            resource = Fields(buf, request.body, request.pos, 1)
-            while resource.next():
-                if resource.tag == BODY:
-                    spans += _validate_scope(buf, resource.body, resource.pos, scan)
+            spans += _validate_resource(buf, request.body, request.pos, scan)
+    return spans
+
+
+def _validate_resource(buf: bytes, pos: i64, end: i64, scan: SpanScan) -> i64:
+    spans: i64 = 0
+    fields = Fields(buf, pos, end, 1)
+    while fields.next():
+        if fields.tag == BODY:
+            spans += _validate_scope(buf, fields.body, fields.pos, scan)
     return spans
 
 
@@ -47,15 +53,21 @@ def count_spans(buf: bytes) -> int:
     request = Fields(buf, 0, len(buf), 0)
     while request.next():
         if request.tag == RESOURCE_SPANS:
-            resource = Fields(buf, request.body, request.pos, 1)
-            while resource.next():
-                if resource.tag == BODY:
-                    spans += count_fields(buf, resource.body, resource.pos)
+            spans += _count_in_resource(buf, request.body, request.pos)
     return spans
 
 
-def count_fields(buf: bytes, pos: i64, end: i64) -> i64:
-    """Return the number of spans in a ScopeSpans."""
+def _count_in_resource(buf: bytes, pos: i64, end: i64) -> i64:
+    spans: i64 = 0
+    fields = Fields(buf, pos, end, 1)
+    while fields.next():
+        if fields.tag == BODY:
+            spans += count_in_scope(buf, fields.body, fields.pos)
+    return spans
+
+
+def count_in_scope(buf: bytes, pos: i64, end: i64) -> i64:
+    """Return the number of `spans` fields in a ScopeSpans, or in `Piece.spans`."""
     spans: i64 = 0
     fields = Fields(buf, pos, end, 2)
     while fields.next():
