@@ -137,7 +137,9 @@ def _add_addresses(hosts: list[str]) -> None:
 
 async def _send(port: int, payloads: list[bytes]) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        export = channel.unary_unary(EXPORT_TRACES)
+        export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            EXPORT_TRACES
+        )
         for payload in payloads:
             await export(payload, timeout=60, wait_for_ready=True)
 
@@ -146,8 +148,8 @@ async def _arrived(backends: list[Backend]) -> dict[str, set[bytes]]:
     """What each backend got, once everything is there; the backends are emptied."""
     async with asyncio.timeout(60):
         # Neither side says when it is done with what it acknowledged early.
-        while sum(backend.span_count for backend in backends) < TRACES:
-            await asyncio.sleep(0.02)  # noqa: ASYNC110
+        while sum(b.span_count for b in backends) < TRACES:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     found = {
         backend.address: set().union(*map(trace_ids_of, backend.received))
         for backend in backends
