@@ -1,0 +1,154 @@
+"""YAML as go-yaml reads it, with the line of each key."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailring_runtime.config.yamltree import VALUES_MAX, parse, plain_value
+from tailring_runtime.errors import ConfigError
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "f.yaml")
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", None),
+        ("~", None),
+        ("null", None),
+        ("true", True),
+        ("False", False),
+        ("yes", "yes"),
+        ("on", "on"),
+        ("0", 0),
+        ("-12", -12),
+        ("+7", 7),
+        ("1_000", 1000),
+        ("0x1F", 31),
+        ("0o17", 15),
+        ("017", 15),
+        ("0b101", 5),
+        ("08", 8.0),
+        ("1.5", 1.5),
+        (".5", 0.5),
+        ("1e3", 1000.0),
+        (".inf", math.inf),
+        ("-.inf", -math.inf),
+        ("12:30", "12:30"),
+        ("4317:4317", "4317:4317"),
+        ("2026-01-01", "2026-01-01"),
+        ("1.2.3", "1.2.3"),
+        ("5s", "5s"),
+        ("0.0.0.0:4317", "0.0.0.0:4317"),
+        ("=", "="),
+        ("_", "_"),
+    ],
+)
+def test_plain_scalars_are_typed_as_go_types_them(text: str, value: object) -> None:
+    """An unquoted scalar has the type that go-yaml v3 gives it."""
+    found = plain_value(text)
+    assert found == value
+    assert type(found) is type(value)
+    assert parse(f"k: {text}", "f").value["k"] == value
+
+
+@pytest.mark.parametrize("text", ['"10"', "'true'", "!!str 10", '"null"'])
+def test_quoted_scalars_are_text(text: str) -> None:
+    """Quotes and the tag !!str make text of everything."""
+    assert isinstance(parse(f"k: {text}", "f").value["k"], str)
+
+
+def test_every_key_has_its_line() -> None:
+    """The origin of a key is its own line, also when its value is far below."""
+    tree = parse("a:\n  b:\n\n    - x\n    - c: 1\n", "f.yaml")
+    assert tree.origins[("a",)] == "f.yaml:1"
+    assert tree.origins[("a", "b")] == "f.yaml:2"
+    assert tree.origins[("a", "b", 1, "c")] == "f.yaml:5"
+
+
+def test_a_key_written_twice_is_a_problem() -> None:
+    """Every double key is told with its line."""
+    assert problems("a: 1\nb: {c: 1, c: 2}\na: 2\n") == [
+        "f.yaml:2: the key 'c' is written twice in one map",
+        "f.yaml:3: the key 'a' is written twice in one map",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("a: [1, 2", 1), ("a:\n\t- x", 2), ("a: b: c", 1), ("a: 'x", 1), ("a: *no", 1)],
+)
+def test_broken_yaml_is_told_with_its_line(text: str, line: int) -> None:
+    """A syntax error is one problem with file and line."""
+    (problem,) = problems(text)
+    assert problem.startswith(f"f.yaml:{line}") or f"f.yaml:{line + 1}" in problem
+    assert "not YAML" in problem
+
+
+def test_two_documents_are_refused() -> None:
+    """A file holds one document."""
+    (problem,) = problems("a: 1\n---\nb: 2\n")
+    assert "not YAML" in problem
+
+
+def test_aliases_and_merge_keys_work() -> None:
+    """A merge key fills in what the map does not say itself."""
+    tree = parse(
+        "base: &b {x: 1, y: 2}\none: {<<: *b, y: 3}\ntwo: {<<: [*b, {z: 4}]}\n", "f"
+    )
+    assert tree.value["one"] == {"x": 1, "y": 3}
+    assert tree.value["two"] == {"x": 1, "y": 2, "z": 4}
+
+
+def test_a_merge_of_something_else_is_a_problem() -> None:
+    """Only maps can be merged."""
+    assert problems("a: {<<: 5}") == ["f.yaml:1: << takes a map or a list of maps"]
+
+
+def test_an_alias_bomb_is_refused() -> None:
+    """A small file that expands to millions of values is refused early."""
+    text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+    for i in range(1, 9):
+        text += f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n"
+    assert f"more than {VALUES_MAX} values" in problems(text)[0]
+
+
+def test_an_alias_of_itself_is_refused() -> None:
+    """A structure that holds itself is a problem and no endless loop."""
+    assert problems("a: &a [*a]") == ["f.yaml:1: an alias holds itself"]
+
+
+@pytest.mark.parametrize("text", ["k: !!binary aGk=", "k: !ruby x", "? [a]\n: b\n"])
+def test_exotic_yaml_is_refused(text: str) -> None:
+    """Tags and keys that no configuration needs are refused by name."""
+    assert problems(text)
+
+
+def test_unprintable_text_is_refused() -> None:
+    """Bytes that YAML forbids are a problem, not a crash."""
+    assert "not YAML" in problems("a: \x00")[0]
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**63), 2**63)
+        | st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs"))),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text("abc/_"), inner),
+        max_leaves=20,
+    )
+)
+def test_what_was_dumped_reads_back(value: object) -> None:
+    """Quoted by a YAML 1.1 writer, each value reads back as it was."""
+    text = yaml.safe_dump({"root": value}, allow_unicode=True)
+    assert parse(text, "f").value == {"root": value}
