@@ -13,6 +13,7 @@ from tailring_pipeline.debug_config import DebugConfig
 from tailring_pipeline.doors import Door
 from tailring_pipeline.errors import Closed, Empty, Full, QueueError, TooLarge
 from tailring_pipeline.exporter_metrics import ExporterMetrics
+from tailring_pipeline.failure_log import FailureLog
 from tailring_pipeline.fan_out import FanOut, fan_out
 from tailring_pipeline.memory_limiter import MemoryLimiter, MemoryReaders
 from tailring_pipeline.memory_limiter_config import MemoryLimiterConfig
@@ -40,6 +41,7 @@ __all__ = [
     "Door",
     "Empty",
     "ExporterMetrics",
+    "FailureLog",
     "FanOut",
     "Full",
     "MemoryLimiter",

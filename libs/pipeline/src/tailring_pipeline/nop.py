@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tailring_pipeline.consumer import Batch
+from tailring_pipeline.consumer import Batch, Refused
 from tailring_pipeline.exporter_metrics import ExporterMetrics
 from tailring_runtime.config import ConfigModel
 
@@ -18,19 +18,25 @@ class NopExporter:
 
     def __init__(self, *, metrics: ExporterMetrics) -> None:
         self._metrics = metrics
+        self._closed = False
 
     async def consume(self, batch: Batch) -> None:
-        """Take the batch; never refuses."""
+        """Take the batch; refuses only after `close`."""
+        if self._closed:
+            self._metrics.enqueue_failed_spans.add(batch.items)
+            raise Refused("draining", "the exporter is stopping")
         self._metrics.sent_spans.add(batch.items)
 
     async def start(self) -> None:
         """Nothing to begin."""
 
     def close(self) -> None:
-        """Nothing to stop: there is nothing that a late batch could harm."""
+        """Refuse new batches."""
+        self._closed = True
 
     async def join(self, timeout_s: float) -> None:
         """Nothing is held, so nothing is waited for."""
 
     async def terminate(self) -> None:
-        """Nothing to release."""
+        """Refuse new batches; there is nothing to release."""
+        self._closed = True

@@ -99,6 +99,11 @@ class SendingQueue:
             metrics.watch_queue(self._size, capacity=config.queue_size)
         metrics.watch_in_flight(lambda: self._consumers)
 
+    @property
+    def acknowledges_early(self) -> bool:
+        """Whether `consume` returns before the delivery."""
+        return self._config.acknowledges_early
+
     def statistics(self) -> SendingStatistics:
         """Where every item is that was accepted."""
         return SendingStatistics(
@@ -115,7 +120,7 @@ class SendingQueue:
             raise self._turn_away(batch, _draining())
         if not batch.items:
             return
-        early = self._config.acknowledges_early
+        early = self.acknowledges_early
         answer = None if early else asyncio.get_running_loop().create_future()
         entry = _Entry(batch, answer)
         ticket = await self._put(entry)
