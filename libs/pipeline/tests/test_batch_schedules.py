@@ -48,10 +48,7 @@ def _config(chance: random.Random) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(40))
 @virtual_time
 async def test_no_item_is_lost_or_doubled(seed: int) -> None:
-    """In a random life each member that was told of success was taken exactly once.
-
-    The processor's own account holds after every step and agrees with the destination.
-    """
+    """In a random life a member told of success was taken, and none was taken twice."""
     chance = random.Random(seed)
     destination = _Destination(chance)
     batch = BatchProcessor(

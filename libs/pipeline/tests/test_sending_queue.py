@@ -393,14 +393,3 @@ async def test_a_blocked_caller_is_refused_at_the_drain() -> None:
         await second
     rig.sink.release()
     await first
-
-
-@virtual_time
-async def test_removed_metrics_leave_no_series() -> None:
-    """A backend that left for good leaves nothing on the metrics page."""
-    metrics = Metrics()
-    exporter = ExporterMetrics(metrics, "otlp/a:4317")
-    SendingQueue(QueueConfig(), consumer=Sink(), metrics=exporter)
-    assert b"a:4317" in metrics.expose()
-    exporter.remove()
-    assert b"a:4317" not in metrics.expose()

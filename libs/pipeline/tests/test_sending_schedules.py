@@ -57,11 +57,7 @@ def _random_config(chance: random.Random) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(60))
 @virtual_time
 async def test_no_item_is_lost_or_doubled(seed: int) -> None:
-    """In a random life of puts, cancels, failures and an end each item is in one place.
-
-    The queue's own account holds after every step, agrees with what the destination
-    took, and a caller that was told of success finds its batch delivered or named lost.
-    """
+    """In a random life of puts, cancels, failures and an end each item is accounted."""
     chance = random.Random(seed)
     destination = _Destination(chance)
     config = _random_config(chance)
