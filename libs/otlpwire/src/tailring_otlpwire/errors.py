@@ -4,9 +4,9 @@
 class WireError(ValueError):
     """Raised when bytes are not an encoded trace request, or one that OTLP forbids.
 
-    `offset` is the byte at which the field begins that is wrong, counted from the start
-    of the buffer that was given; `reason` is a constant phrase without data of the
-    sender. The same bytes fail again: callers answer that they are invalid.
+    `offset` is where reading stopped (the tag, size or value that is wrong), counted
+    from the start of the buffer that was given; `reason` is a constant phrase without
+    data of the sender. The same bytes fail again: callers answer that they are invalid.
     """
 
     def __init__(self, offset: int, reason: str) -> None:
