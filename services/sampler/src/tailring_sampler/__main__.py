@@ -35,7 +35,7 @@ def _run(loaded: Loaded, settings: Settings) -> int:
 
 COMMAND = ServiceCommand(
     name="tailring-sampler",
-    description="Tier 2: holds each trace until it can be judged; exports what it keeps",
+    description="Tier 2: holds traces until they can be judged, exports what it keeps.",
     version=_version,
     registry=_registry,
     run=_run,
