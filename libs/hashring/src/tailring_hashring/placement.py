@@ -121,14 +121,20 @@ def _place_by_hash(
     positions_max: i64 = geometry.positions_max
     steps_max: i64 = geometry.steps_max
     members_max: i64 = members[-1] + 1 if members else 1
-    buckets, crowds = _throw(crcs, members, geometry)
+    ranks: list[int] = []
+    before: list[int] = []
+    buckets = _throw(crcs, members, geometry, ranks=ranks, before=before)
     slots: list[int] = [FREE] * geometry.positions_max
     for position in range(positions_max):
         rank: i64 = buckets[position]
         if rank >= 0:
             _claim(slots, position, rank % members_max, steps_max)
         elif rank != FREE:
-            crowd = crowds[-2 - rank]
+            crowd: list[int] = []
+            while rank < FREE:
+                crowd.append(ranks[-2 - rank])
+                rank = before[-2 - rank]
+            crowd.append(rank)
             crowd.sort()
             for crowded in crowd:
                 rank = crowded
@@ -137,18 +143,23 @@ def _place_by_hash(
 
 
 def _throw(
-    crcs: list[int], members: list[int], geometry: Geometry
-) -> tuple[list[int], list[list[int]]]:
+    crcs: list[int],
+    members: list[int],
+    geometry: Geometry,
+    *,
+    ranks: list[int],
+    before: list[int],
+) -> list[int]:
     """All points in one bucket a position, unsorted.
 
-    A bucket holds `FREE`, or the rank of its only point, or ``-2 - n`` where
-    ``crowds[n]`` are the ranks of its several points.
+    A bucket holds `FREE`, or the rank of its only point, or ``-2 - n``: then
+    ``ranks[n]`` is the point that came last, and ``before[n]`` what the bucket held
+    until then. (A list a bucket would be thousands of objects for the collector.)
     """
     positions_max: i64 = geometry.positions_max
     members_max: i64 = members[-1] + 1 if members else 1
     points = point_crcs(geometry)
     buckets: list[int] = [FREE] * geometry.positions_max
-    crowds: list[list[int]] = []
     for n in range(len(crcs)):
         crc: i64 = crcs[n]
         member: i64 = members[n]
@@ -159,12 +170,11 @@ def _throw(
             held: i64 = buckets[position]
             if held == FREE:
                 buckets[position] = rank
-            elif held >= 0:
-                buckets[position] = -2 - len(crowds)
-                crowds.append([held, rank])
             else:
-                crowds[-2 - held].append(rank)
-    return buckets, crowds
+                buckets[position] = -2 - len(ranks)
+                ranks.append(rank)
+                before.append(held)
+    return buckets
 
 
 def _claim(slots: list[int], position: i64, member: i64, steps_max: i64) -> None:
