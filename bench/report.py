@@ -235,5 +235,8 @@ _METHOD = """\
 * Both sides keep their defaults but for the queue, which is made large enough to
   refuse nothing. By default the peer acknowledges when a request is in its queue and
   ours when the backends have acknowledged it.
+* `batch` before our router is measured from 1,000 spans a request on: ours acknowledges
+  after the flush, so with 8 small requests in flight it would wait for the timer of
+  `batch` and not work. It coalesces what it sends to each backend without `batch`.
 * `python -m bench.micro` measures the wire code and the ring alone, compiled and pure.
 """

@@ -11,6 +11,7 @@ seconds and share no code with what is tested.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 from collections.abc import Iterator, Sequence
@@ -115,6 +116,11 @@ class Tally:
         self._seen[number] = min(self._seen[number] + 1, 255)
 
     @property
+    def complete(self) -> bool:
+        """As many spans have come as the load has."""
+        return self.received >= self._load.spans
+
+    @property
     def missing(self) -> int:
         """Spans that have not come."""
         return self._seen.count(0)
@@ -143,6 +149,7 @@ class TallySink(grpc.GenericRpcHandler):
     def __init__(self, tally: Tally, port: int) -> None:
         self._tally = tally
         self._port = port
+        self._complete = asyncio.Event()
         self._server: grpc.aio.Server | None = None
         self._handler: grpc.RpcMethodHandler[bytes, bytes] = (
             grpc.unary_unary_rpc_method_handler(self._export)
@@ -167,8 +174,15 @@ class TallySink(grpc.GenericRpcHandler):
         if self._server is not None:
             await self._server.stop(None)
 
+    async def wait_complete(self, timeout_s: float) -> None:
+        """Wait until as many spans have come as the load has, or time is up."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._complete.wait(), timeout_s)
+
     async def _export(self, payload: bytes, _context: object) -> bytes:
         self._tally.take(payload)
+        if self._tally.complete:
+            self._complete.set()
         return b""
 
 
