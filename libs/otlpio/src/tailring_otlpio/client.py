@@ -49,6 +49,9 @@ _OWN_CODES: Final = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 )
 
+# What the core says when a connection breaks, before the channel's state shows it.
+_BROKEN: Final = "Stream removed"
+
 MetadataItems = tuple[tuple[str, str | bytes], ...]
 Options = list[tuple[str, Any]]
 
@@ -62,6 +65,7 @@ class TraceClient:
     def __init__(self, target: str, config: TraceClientConfig) -> None:
         self.target = grpc_target(target)
         self._log = get_logger(endpoint=target)
+        self._closed = False
         self._metadata = _metadata(config)
         self._wait_for_ready = config.wait_for_ready or None
         self._channel = grpc.aio.insecure_channel(
@@ -91,7 +95,7 @@ class TraceClient:
         done = asyncio.get_running_loop().create_future()
         call.add_done_callback(partial(_wake, done))
         await done
-        if call.cancelled():  # by `close`; awaiting it would cancel our caller
+        if self._closed and call.cancelled():  # awaiting it would cancel our caller
             raise Refused("closed", f"the connection to {self.target} was closed")
         try:
             response = await call
@@ -109,6 +113,7 @@ class TraceClient:
 
     async def close(self, grace_s: float = 0.0) -> None:
         """End the connections; requests in flight after ``grace_s`` are refused."""
+        self._closed = True
         await self._channel.close(grace_s or None)
 
     def _partial(self, response: bytes) -> int:
@@ -123,14 +128,16 @@ class TraceClient:
 
     def _failure(self, error: grpc.aio.AioRpcError) -> Refused | Rejected:
         code = error.code()
-        detail = f"{code.name}: {(error.details() or '')[:_DETAIL_CHARS_MAX]}"
+        words = (error.details() or "")[:_DETAIL_CHARS_MAX]
+        detail = f"{code.name}: {words}"
         delay_s: float | None = None
         answered = False
         for key, value in error.trailing_metadata() or ():
             answered = True
             if key == STATUS_DETAILS and isinstance(value, bytes):
                 delay_s = retry_info_s(value)
-        if code in _OWN_CODES and not answered and not self.connected():
+        lost = words.startswith(_BROKEN) or not self.connected()
+        if code in _OWN_CODES and lost and not answered:
             return Refused("unreachable", f"{self.target}: {detail}")
         return status.failure(code, detail, retry_info_s=delay_s)
 
@@ -183,9 +190,12 @@ def _keepalive(config: TraceClientConfig) -> Options:
     given = config.keepalive
     if given is None or not given.time:
         return []
+    timeout_ms = max(1, given.timeout // _NS_PER_MS)
     return [
         ("grpc.keepalive_time_ms", max(1, given.time // _NS_PER_MS)),
-        ("grpc.keepalive_timeout_ms", max(1, given.timeout // _NS_PER_MS)),
+        ("grpc.keepalive_timeout_ms", timeout_ms),
+        # Without this one a peer that is silent is noticed after a minute only.
+        ("grpc.http2.ping_timeout_ms", timeout_ms),
         ("grpc.keepalive_permit_without_calls", int(given.permit_without_stream)),
         # grpcio stops pinging after two pings without data unless told otherwise.
         ("grpc.http2.max_pings_without_data", 0),

@@ -155,7 +155,7 @@ def _keepalive_options(config: KeepaliveServerConfig) -> Options:
     policy = config.enforcement_policy
     options: Options = [
         (
-            "grpc.http2.min_recv_ping_interval_without_data_ms",
+            "grpc.http2.min_ping_interval_without_data_ms",
             policy.min_time // _NS_PER_MS,
         ),
         ("grpc.keepalive_permit_without_calls", int(policy.permit_without_stream)),
@@ -167,6 +167,7 @@ def _keepalive_options(config: KeepaliveServerConfig) -> Options:
         ("grpc.max_connection_age_grace_ms", given.max_connection_age_grace),
         ("grpc.keepalive_time_ms", given.time),
         ("grpc.keepalive_timeout_ms", given.timeout),
+        ("grpc.http2.ping_timeout_ms", given.timeout),
     ):
         if duration_ns:
             options.append((argument, max(1, duration_ns // _NS_PER_MS)))

@@ -128,7 +128,8 @@ class HttpServer:
             response = web.Response(
                 status=turned.code, text=str(turned), headers=turned.headers
             )
-        response.headers.update(self._cors.headers(request.headers))
+        if request.method != "OPTIONS":
+            response.headers.update(self._cors.headers(request.headers))
         response.headers.update(self._headers)
         if not self._config.keep_alives_enabled:
             response.force_close()

@@ -47,6 +47,8 @@ def traces_from_json(body: bytes) -> bytes:
     """
     try:
         parsed = json.loads(body)
+        if not isinstance(parsed, dict):
+            raise MalformedBody("not OTLP JSON: the body is not an object")
         for span in _spans(parsed):
             _encode_ids(span)
         message = json_format.ParseDict(

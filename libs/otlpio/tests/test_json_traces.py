@@ -1,0 +1,131 @@
+"""OTLP JSON is read as the same request that protobuf encodes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+)
+
+from tailring_otlpio import traces_from_json
+from tailring_otlpio.errors import MalformedBody
+from tailring_testkit import otlp_json, requests
+
+TRACE_ID = "5B8EFFF798038103D269B633813FC60C"
+SPAN_ID = "eee19b7ec3c1b174"
+
+
+def body(span: dict[str, Any]) -> bytes:
+    """The JSON of a request with one span."""
+    scope = {"scope": {"name": "lib"}, "spans": [span]}
+    return json.dumps({"resourceSpans": [{"scopeSpans": [scope]}]}).encode()
+
+
+def one_span(payload: bytes) -> Any:
+    """The only span of an encoded request."""
+    request = ExportTraceServiceRequest.FromString(payload)
+    return request.resource_spans[0].scope_spans[0].spans[0]
+
+
+@given(requests.requests())
+def test_json_and_protobuf_are_the_same_request(payload: bytes) -> None:
+    """Any request that is written as OTLP JSON is read back equal, links included."""
+    message = ExportTraceServiceRequest.FromString(payload)
+    message.DiscardUnknownFields()
+    text = otlp_json.format_request(message.SerializeToString())
+    read = ExportTraceServiceRequest.FromString(traces_from_json(text.encode()))
+    assert read.SerializeToString(deterministic=True) == message.SerializeToString(
+        deterministic=True
+    )
+
+
+@pytest.mark.parametrize("trace_id", [TRACE_ID, TRACE_ID.lower()])
+def test_ids_are_hex_in_either_case(trace_id: str) -> None:
+    """Ids of spans and links are hex, upper or lower case."""
+    link = {"traceId": trace_id, "spanId": SPAN_ID}
+    ids = {"traceId": trace_id, "spanId": SPAN_ID, "parentSpanId": SPAN_ID.upper()}
+    span = one_span(traces_from_json(body({**ids, "links": [link]})))
+    assert span.trace_id == bytes.fromhex(TRACE_ID)
+    assert span.span_id == span.parent_span_id == bytes.fromhex(SPAN_ID)
+    assert span.links[0].trace_id == bytes.fromhex(TRACE_ID)
+    assert span.links[0].span_id == bytes.fromhex(SPAN_ID)
+
+
+def test_numbers_may_be_text_or_numbers() -> None:
+    """64-bit numbers are read from both forms, enums from numbers."""
+    times = {"startTimeUnixNano": "1544712660000000000", "endTimeUnixNano": 7}
+    span = one_span(traces_from_json(body({**times, "kind": 2})))
+    assert (span.start_time_unix_nano, span.end_time_unix_nano, span.kind) == (
+        1544712660000000000,
+        7,
+        2,
+    )
+
+
+def test_unknown_fields_are_ignored() -> None:
+    """A field that this version does not know is skipped."""
+    assert (
+        one_span(traces_from_json(body({"name": "n", "later": {"a": [1]}}))).name == "n"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"resourceSpans": null}',
+        b'{"resourceSpans": []}',
+        b"{}",
+        b'{"resourceSpans": [{"scopeSpans": null}]}',
+    ],
+)
+def test_requests_without_spans(text: bytes) -> None:
+    """Null and empty lists are requests without spans."""
+    request = ExportTraceServiceRequest.FromString(traces_from_json(text))
+    assert not any(
+        scope.spans for r in request.resource_spans for scope in r.scope_spans
+    )
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        {"traceId": "5B8EFFF7980381"[:-1]},
+        {"traceId": "no hex"},
+        {"traceId": 5},
+        {"traceId": " " + TRACE_ID},
+        {"spanId": ["a"]},
+        {"links": [{"spanId": "xy"}]},
+        {"name": 7},
+        {"startTimeUnixNano": "soon"},
+        {"startTimeUnixNano": -1},
+    ],
+)
+def test_malformed_spans(span: dict[str, Any]) -> None:
+    """Ids that are not hex and values of a wrong type are malformed."""
+    with pytest.raises(MalformedBody):
+        traces_from_json(body(span))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b'"x"',
+        b'{"resourceSpans": 7}',
+        b'{"resourceSpans": [7]}',
+        b'{"resourceSpans": {"a": 1}}',
+        b'{"a": ' * 50_000,
+        b"\xff\xfe",
+        b'{"resourceSpans"',
+    ],
+)
+def test_malformed_texts(text: bytes) -> None:
+    """Whatever is no JSON object of the right shape is malformed, however deep."""
+    with pytest.raises(MalformedBody):
+        traces_from_json(text)

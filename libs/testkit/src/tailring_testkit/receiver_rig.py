@@ -1,0 +1,97 @@
+"""An OTLP receiver on free ports with a sink behind it and bare clients in front."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tailring_otlpio import OtlpReceiver, OtlpReceiverConfig, ReceiverSettings
+from tailring_runtime.metrics import Metrics
+from tailring_testkit.otlp_clients import GrpcClient, HttpClient
+from tailring_testkit.sink import Sink
+
+__all__ = ["Counts", "ReceiverRig", "receiver_rig"]
+
+
+class Counts(NamedTuple):
+    """What a receiver has counted for one transport."""
+
+    accepted_spans: int = 0
+    refused_spans: int = 0
+    failed_spans: int = 0
+    success: int = 0
+    refused: int = 0
+    failure: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverRig:
+    """A running receiver and what surrounds it."""
+
+    receiver: OtlpReceiver
+    sink: Sink
+    metrics: Metrics
+    grpc: GrpcClient
+    http: HttpClient
+
+    def counts(self, transport: str) -> Counts:
+        """The receiver's counters for ``grpc`` or ``http``."""
+        spans = (
+            self.metrics.value(f"otelcol_receiver_{kind}_spans", transport=transport)
+            for kind in ("accepted", "refused", "failed")
+        )
+        requests = (
+            self.metrics.value(
+                "otelcol_receiver_requests", transport=transport, outcome=outcome
+            )
+            for outcome in ("success", "refused", "failure")
+        )
+        return Counts(*(int(value) for value in (*spans, *requests)))
+
+    async def wait_counts(self, transport: str, counts: Counts) -> None:
+        """Wait until the counters are exactly these; fails after five seconds."""
+        async with asyncio.timeout(5):
+            while self.counts(transport) != counts:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.01)
+
+    def in_flight(self) -> tuple[int, int]:
+        """Requests and bytes that the receiver believes are in flight."""
+        requests = self.metrics.value("tailring_receiver_in_flight_requests")
+        nbytes = self.metrics.value("tailring_receiver_in_flight_bytes")
+        return int(requests), int(nbytes)
+
+
+@asynccontextmanager
+async def receiver_rig(
+    *,
+    grpc: Mapping[str, Any] | None = None,
+    http: Mapping[str, Any] | None = None,
+    settings: ReceiverSettings | None = None,
+) -> AsyncIterator[ReceiverRig]:
+    """Run a receiver with both protocols; ``grpc`` and ``http`` add keys to them."""
+    free = {"endpoint": "127.0.0.1:0"}
+    protocols = {"grpc": {**free, **(grpc or {})}, "http": {**free, **(http or {})}}
+    metrics = Metrics()
+    sink = Sink()
+    receiver = OtlpReceiver(
+        OtlpReceiverConfig.model_validate({"protocols": protocols}),
+        consumer=sink,
+        metrics=metrics,
+        settings=settings,
+    )
+    await receiver.start()
+    receiver.set_ready(True)
+    async with (
+        GrpcClient(f"127.0.0.1:{receiver.grpc_port}") as grpc_client,
+        HttpClient(f"http://127.0.0.1:{receiver.http_port}") as http_client,
+    ):
+        try:
+            yield ReceiverRig(receiver, sink, metrics, grpc_client, http_client)
+        finally:
+            sink.release()
+            receiver.close()
+            await receiver.join(1.0)
+            await receiver.terminate()
