@@ -14,12 +14,17 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
 from bench.stream import Stream
 
+if TYPE_CHECKING:  # the classes of grpc know no parameters at run time
+    Export = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+
 __all__ = ["Sent", "main"]
+
 
 _METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _IN_FLIGHT = 8
@@ -54,20 +59,22 @@ def _payloads(stream: Stream, spans: int, sent: Sent) -> Iterator[bytes]:
 async def _worker(
     channel: grpc.aio.Channel, payloads: Iterator[bytes], *, sent: Sent
 ) -> None:
-    export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
-        _METHOD
-    )
+    export: Export = channel.unary_unary(_METHOD)
     for payload in payloads:
-        while True:
-            try:
-                await export(payload, timeout=_TIMEOUT_S)
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise
-                sent.refusals += 1
-                await asyncio.sleep(_RETRY_AFTER_S)
-            else:
-                break
+        while not await _accepted(export, payload):
+            sent.refusals += 1
+            await asyncio.sleep(_RETRY_AFTER_S)
+
+
+async def _accepted(export: Export, payload: bytes) -> bool:
+    """Whether the request was acknowledged; raises when it never will be."""
+    try:
+        await export(payload, timeout=_TIMEOUT_S)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.UNAVAILABLE:
+            raise
+        return False
+    return True
 
 
 async def _send(options: argparse.Namespace) -> Sent:

@@ -148,7 +148,8 @@ class Demo:
                 self._session, for_s=_READY_WAIT_S, unless=self._stop
             )
         if self._stop.is_set():
-            await self._end_children()
+            # Some may not know signals yet, so how they end says nothing.
+            await self.end_all()
             return None
         doors = [
             Door(f"127.0.0.1:{it.grpc_port}", f"127.0.0.1:{it.http_port}")

@@ -101,6 +101,7 @@ class LiveView:
     def __init__(self, console: Console, layout: Layout) -> None:
         self._layout = layout
         self._phase = ""
+        self._shown: tuple[Figures, Figures] | None = None
         self._live = Live(console=console, auto_refresh=False, transient=False)
 
     def __enter__(self) -> Self:
@@ -118,10 +119,14 @@ class LiveView:
     def say(self, phase: str) -> None:
         """A new phase began, in a few words."""
         self._phase = phase
-        self._live.update(Text(f"tailring demo: {phase}"), refresh=True)
+        if self._shown is None:
+            self._live.update(Text(f"tailring demo: {phase}"), refresh=True)
+        else:
+            self.show(*self._shown)
 
     def show(self, before: Figures, now: Figures) -> None:
         """Show ``now``, with rates since ``before``."""
+        self._shown = before, now
         self._live.update(_page(self._layout, self._phase, before, now), refresh=True)
 
 
