@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tailring_runtime.command import ServiceCommand
@@ -42,9 +43,9 @@ COMMAND = ServiceCommand(
 )
 
 
-def main() -> int:
-    """Run the command line of this process; the exit code."""
-    return command_main(COMMAND)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line, by default that of this process; the exit code."""
+    return command_main(COMMAND, argv)
 
 
 if __name__ == "__main__":
