@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -202,10 +201,10 @@ def test_resolve_is_the_services_own(
         sys.stdout.write("10.0.0.1:4317\n")
         return 0
 
-    service = replace(SERVICE, resolve=resolve)
+    service = SERVICE._replace(resolve=resolve)
     assert main(service, ["resolve", "--config", path]) == 0
     assert capsys.readouterr().out == "10.0.0.1:4317\n"
-    service = replace(SERVICE, resolve=failing(StartError("no answer")))
+    service = SERVICE._replace(resolve=failing(StartError("no answer")))
     assert main(service, ["resolve", "--config", path]) == 1
     assert capsys.readouterr().err == "svc: no answer\n"
 
@@ -221,7 +220,7 @@ def test_a_failure_at_run_time_is_logged(
     error: Exception, event: str, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What the service raises is a log line with its reason, and exit code 1."""
-    service = replace(SERVICE, run=failing(error))
+    service = SERVICE._replace(run=failing(error))
     assert main(service, ["--config", path]) == 1
     err = capsys.readouterr().err
     assert f'"msg": "{event}"' in err
@@ -233,7 +232,7 @@ def test_a_problem_of_the_wiring_is_a_bad_configuration(
 ) -> None:
     """Parts that do not fit together are told like any other problem."""
     error = ConfigError((Problem("they do not fit"),))
-    assert main(replace(SERVICE, run=failing(error)), ["--config", path]) == 2
+    assert main(SERVICE._replace(run=failing(error)), ["--config", path]) == 2
     assert "  they do not fit\n" in capsys.readouterr().err
 
 

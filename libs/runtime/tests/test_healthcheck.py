@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from tailring_runtime.healthcheck import check
+from tailring_runtime.web import listen
 from tailring_testkit.ports import free_port
 
-HEAVY = ("grpc", "pydantic", "pydantic_settings", "yaml", "boto3", "aiohttp", "asyncio")
+HEAVY = (
+    *("grpc", "pydantic", "pydantic_settings", "yaml", "boto3", "aiohttp"),
+    *("asyncio", "http.client", "dataclasses", "importlib.metadata"),
+)
 PROGRAM = """
 import sys
 from tailring_runtime.command import ServiceCommand, main
@@ -85,6 +92,43 @@ def test_a_bad_endpoint_is_unhealthy(endpoint: str, answer: str) -> None:
     healthy, found = check(endpoint, timeout_s=5)
     assert not healthy
     assert answer in found
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (b"SSH-2.0-OpenSSH_9\r\n", "not HTTP"),
+        (b"", "not HTTP"),
+        (b"HTTP/1.1 abc\r\n\r\n", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000, "healthy: xxx"),
+        (b"HTTP/1.1 503 \r\n\r\n\xff", "unhealthy: "),
+    ],
+)
+def test_strange_answers_are_bounded_and_told(answer: bytes, found: str) -> None:
+    """What is no HTTP is unhealthy, and of an endless answer only the begin is read."""
+    with listen("127.0.0.1:0") as server:
+        thread = threading.Thread(target=_answer, args=(server, answer))
+        thread.start()
+        port = server.getsockname()[1]
+        assert found in check(f"127.0.0.1:{port}", timeout_s=5)[1]
+        thread.join()
+
+
+def test_a_silent_server_is_unhealthy_in_time() -> None:
+    """A server that never answers costs the timeout and no more."""
+    with listen("127.0.0.1:0") as server:
+        port = server.getsockname()[1]
+        began_s = time.monotonic()
+        healthy, answer = check(f"127.0.0.1:{port}", timeout_s=0.1)
+    assert not healthy
+    assert "timed out" in answer
+    assert time.monotonic() - began_s < 2
+
+
+def _answer(server: socket.socket, answer: bytes) -> None:
+    with server.accept()[0] as connection, contextlib.suppress(OSError):
+        connection.recv(1000)
+        connection.sendall(answer)
 
 
 def test_the_command_imports_nothing_heavy(port: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from tailring_runtime.settings import Settings, environment
+from tailring_runtime.settings import Settings, environment, misspelt
 
 
 def test_settings_have_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,3 +47,18 @@ def test_environment_is_the_one_of_the_process(
     """What a variable holds now is what expansion will see."""
     monkeypatch.setenv("TAILRING_TEST_ONLY", "x")
     assert environment()["TAILRING_TEST_ONLY"] == "x"
+
+
+def test_a_misspelt_setting_is_told() -> None:
+    """A variable that is nearly a setting is named with the right one."""
+    environ = {
+        "TAILRING_DRAIN_TIMEOUT": "5",
+        "TAILRING_CONFIG": "x",
+        "TAILRING_ROUTER_SERVICE_HOST": "10.0.0.1",
+        "TAILRING_ROUTER_PORT_4317_TCP": "tcp://10.0.0.1:4317",
+        "PATH": "/bin",
+    }
+    assert misspelt(environ) == (
+        "the variable TAILRING_DRAIN_TIMEOUT is ignored; did you mean"
+        " TAILRING_DRAIN_TIMEOUT_S?",
+    )

@@ -6,12 +6,15 @@ Everybody else is passed what he needs: a `Settings` value, or the mapping that
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailring_runtime.environment import environment
 
-__all__ = ["DEFAULT_CONFIG", "Settings", "environment"]
+__all__ = ["DEFAULT_CONFIG", "Settings", "environment", "misspelt"]
 
 DEFAULT_CONFIG = "/conf/config.yaml"
 
@@ -49,3 +52,19 @@ class Settings(BaseSettings):
         " reference counting still frees what is not in a cycle.",
     )
     uvloop: bool = Field(default=True, description="Use uvloop where it is installed.")
+
+
+def misspelt(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """A sentence for each variable that looks like a setting and is none.
+
+    Only near misses: Kubernetes puts variables named after our Services beside ours.
+    """
+    known = [f"TAILRING_{name}".upper() for name in Settings.model_fields]
+    sentences = []
+    for name in sorted(environ):
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+        if name.startswith("TAILRING_") and close and name not in known:
+            sentences.append(
+                f"the variable {name} is ignored; did you mean {close[0]}?"
+            )
+    return tuple(sentences)

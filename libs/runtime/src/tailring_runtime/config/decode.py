@@ -133,7 +133,9 @@ class Decoder:
             for details in error.errors():
                 where: Path = (*path, *details["loc"])
                 close = (details.get("ctx") or {}).get("nearest", "")
-                message = details["msg"]
+                message = "is required"
+                if details["type"] != "missing":
+                    message = details["msg"].removeprefix("Value error, ")
                 self._problem(where, message, close=close)
             return None
 
