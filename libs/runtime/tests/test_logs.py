@@ -38,6 +38,7 @@ def test_json_line_has_time_level_message_and_fields(
     configure(LogSettings(encoding="json"))
     get_logger(backend="a:1").info("backend added", spans=3)
     (line,) = lines(capsys)
+    assert list(line) == ["timestamp", "level", "msg", "backend", "spans"]
     assert UTC_TIME.fullmatch(str(line.pop("timestamp")))
     assert line == {
         "level": "info",

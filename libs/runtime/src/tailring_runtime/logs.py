@@ -158,9 +158,16 @@ def _last(settings: LogSettings) -> list[Processor]:
     if settings.encoding == "json":
         return [
             structlog.processors.EventRenamer("msg"),
+            _time_first,
             structlog.processors.JSONRenderer(),
         ]
     return [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)]
+
+
+def _time_first(_logger: object, _method: str, event: EventDict) -> EventDict:
+    # The order in which people read a line; readers by machine do not mind.
+    first = {key: event.pop(key, None) for key in ("timestamp", "level", "msg")}
+    return {**first, **event}
 
 
 def _fixed_fields(fields: dict[str, object]) -> Processor:
