@@ -260,20 +260,18 @@ async def test_a_drain_ends_at_its_deadline() -> None:
         assert rig.sink.cancelled == 1
 
 
-async def test_a_client_that_leaves_cancels_nothing() -> None:
-    """When the client gives up, the batch goes on to its end and is counted."""
+async def test_a_client_that_leaves_takes_back_what_it_sent() -> None:
+    """When the client gives up, whoever held its batch is cancelled and can withdraw
+    it, and the spans count as refused."""
     async with receiver_rig() as rig:
         rig.sink.hold()
         async with asyncio.TaskGroup() as group:
             call = group.create_task(rig.grpc.export(THREE, timeout_s=0.2))
             await rig.sink.wait_in_flight(1)
             assert (await call).code is Code.DEADLINE_EXCEEDED
-            await asyncio.sleep(0.1)
-            rig.sink.release()
-            await rig.sink.wait_items(3)
-        await rig.receiver.join(5.0)
-        assert rig.sink.cancelled == 0
-        assert rig.counts("grpc") == Counts(accepted_spans=3, success=1)
+        await rig.wait_counts("grpc", Counts(refused_spans=3, refused=1))
+        assert rig.sink.cancelled == 1
+        assert rig.in_flight() == (0, 0)
 
 
 async def test_a_message_that_never_comes_is_a_failure() -> None:

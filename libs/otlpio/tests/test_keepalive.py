@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import struct
 from typing import Any
 
@@ -23,7 +22,6 @@ ONE = otlp.request(otlp.span(b"t" * 16, b"s" * 8))
 # HTTP/2 by hand: the client's preface, empty settings, a ping.
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 PING = bytes([0, 0, 8, 6, 0, 0, 0, 0, 0]) + b"pingping"
-EMPTY_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 GOAWAY = 7
 
 
@@ -103,30 +101,22 @@ async def _held(
     return call.result().code
 
 
-async def _swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Say hello as an HTTP/2 server does, and never answer anything."""
-    writer.write(EMPTY_SETTINGS)
-    with contextlib.suppress(OSError):  # the client may well reset the connection
-        await reader.read()
-    writer.transport.abort()
-
-
 async def test_a_client_notices_a_dead_peer() -> None:
     """With keepalive a connection whose peer is silent breaks after its timeout."""
-    server = await asyncio.start_server(_swallow, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
     keepalive = {"time": 200 * MS, "timeout": 300 * MS}
     config = TraceClientConfig.model_validate({"keepalive": keepalive})
-    client = TraceClient(f"127.0.0.1:{port}", config)
-    started_s = asyncio.get_running_loop().time()
-    with pytest.raises(Refused) as refused:
-        await client.export(ONE, timeout_s=20)
-    took_s = asyncio.get_running_loop().time() - started_s
-    await client.close()
-    server.close()
-    await asyncio.sleep(0.1)
-    assert refused.value.reason == "unreachable"
-    assert took_s < 10
+    loop = asyncio.get_running_loop()
+    async with receiver_rig() as rig, TcpProxy(rig.receiver.grpc_port) as proxy:
+        client = TraceClient(proxy.address, config)
+        await client.export(ONE, timeout_s=5)
+        proxy.muted = True
+        started_s = loop.time()
+        with pytest.raises(Refused) as refused:
+            await client.export(ONE, timeout_s=20)
+        took_s = loop.time() - started_s
+        await client.close()
+        assert refused.value.reason == "unreachable"
+        assert took_s < 10
 
 
 async def test_connections_end_at_their_age() -> None:

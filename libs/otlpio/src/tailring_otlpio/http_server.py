@@ -92,6 +92,8 @@ class HttpServer:
             self._handle,
             access_log=None,
             auto_decompress=False,
+            # A client that left will send again what is not delivered yet.
+            handler_cancellation=True,
             keepalive_timeout=config.idle_timeout / _NS_PER_S,
         )
         if config.transport == "unix":
@@ -190,6 +192,9 @@ class HttpServer:
         except Refused as error:
             self._counted.ended(Outcome.REFUSED, 0)
             return status.refused(error)
+        except asyncio.CancelledError:  # the client left before its body was read
+            self._counted.ended(Outcome.FAILURE, 0)
+            raise
         return await self._intake.accept(payload, self._counted)
 
     async def _read(self, request: web.BaseRequest, encoding: str) -> bytes:

@@ -6,8 +6,9 @@ Rules:
 * It is refused at the door when too many requests or bytes are in flight, or while
   the receiver drains. Nothing waits for a place.
 * Whatever the pipeline raises becomes an `Answer`; `accept` raises nothing.
-* A client that goes away cancels nothing: what began runs to its end and is counted.
-  A batch whose delivery is cut half-way would be sent twice by the next retry.
+* A client that goes away cancels what it waited for: stages withdraw what they have
+  not sent yet, because the client will send all of it again. What is in flight to a
+  backend is not recalled. The spans count as refused.
 
 It does not know about codes on the wire, compression or content types.
 """
@@ -28,7 +29,6 @@ from tailring_otlpwire import WireError, validate
 from tailring_pipeline import Batch, Consumer, Refused, Rejected
 from tailring_runtime.logs import get_logger
 from tailring_runtime.metrics import Metrics
-from tailring_runtime.tasks import TaskSet
 
 __all__ = ["Admission", "Intake", "ReceiverSettings"]
 
@@ -95,7 +95,9 @@ class Intake:
         self.draining = False
         self._consumer = consumer
         self._log = get_logger(receiver=name)
-        self._tasks = TaskSet(f"receiver {name}", metrics=metrics)
+        self._open = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         metrics.gauge_callback(
             IN_FLIGHT_REQUESTS, lambda: self.admission.requests, receiver=name
         )
@@ -106,22 +108,23 @@ class Intake:
     async def accept(self, payload: bytes, counted: ReceiverMetrics) -> Answer:
         """Hand one request on and say what came of it; counts it in ``counted``.
 
-        Raises only CancelledError, when the client left; the request goes on.
+        Raises only CancelledError, when the client left or the receiver was cut.
         """
         if not payload:
             counted.ended(Outcome.SUCCESS, 0)
             return status.accepted()
-        # Its own task, so that the client's cancellation ends the waiting only.
-        take = self._tasks.spawn(self._take(payload, counted), name="request")
-        return await asyncio.shield(take)
+        self._open += 1
+        self._idle.clear()
+        try:
+            return await self._take(payload, counted)
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._idle.set()
 
     async def join(self) -> None:
         """Wait until nothing is in flight."""
-        await self._tasks.join()
-
-    async def close(self) -> None:
-        """Cancel what is still in flight. Safe twice."""
-        await self._tasks.close()
+        await self._idle.wait()
 
     async def _take(self, payload: bytes, counted: ReceiverMetrics) -> Answer:
         try:
@@ -134,7 +137,7 @@ class Intake:
             return status.accepted()
         try:
             answer = await self._deliver(payload, spans)
-        except asyncio.CancelledError:  # we are terminated; the client hears of it
+        except asyncio.CancelledError:
             counted.ended(Outcome.REFUSED, spans)
             raise
         counted.ended(answer.outcome, spans, rejected=answer.rejected_items)

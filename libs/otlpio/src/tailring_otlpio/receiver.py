@@ -110,7 +110,6 @@ class OtlpReceiver:
         self._intake.draining = True
         self._terminated = True
         await self._tasks.close()
-        await self._intake.close()
         if self._grpc is not None:
             await self._grpc.stop(0)
         if self._http is not None:

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from tailring_runtime.config import NULL_IS_EMPTY, Bool, ConfigModel, Int
 
-__all__ = ["QueueConfig", "Sizer", "TopLevelQueue"]
+__all__ = ["QueueConfig", "Sizer", "TopLevelQueue", "TopLevelQueueConfig"]
 
 Sizer = Literal["requests", "items", "bytes"]
 
@@ -76,5 +76,17 @@ class QueueConfig(ConfigModel):
         return self
 
 
+class TopLevelQueueConfig(QueueConfig):
+    """``sending_queue`` of ``loadbalancing`` itself: there in any form, it is meant.
+
+    Nobody has this queue by default, so every form of the key spells it out.
+    """
+
+    @property
+    def acknowledges_early(self) -> bool:
+        """Whether a batch is acknowledged as soon as it is queued."""
+        return self.enabled and not self.wait_for_result
+
+
 # For the top level of ``loadbalancing``: absent is None, ``sending_queue:`` is a queue.
-TopLevelQueue = Annotated[QueueConfig | None, NULL_IS_EMPTY]
+TopLevelQueue = Annotated[TopLevelQueueConfig | None, NULL_IS_EMPTY]

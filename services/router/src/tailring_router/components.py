@@ -27,7 +27,7 @@ def registry() -> Registry:
                 "exporter",
                 "load_balancing",
                 LoadBalancingConfig,
-                aliases=frozenset({"loadbalancing"}),
+                deprecated=frozenset({"loadbalancing"}),
             ),
             ComponentType(
                 "exporter",

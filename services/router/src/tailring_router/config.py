@@ -8,14 +8,14 @@ ours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field, TypeAdapter, field_validator
 
 from tailring_otlpio import OtlpExporterConfig
-from tailring_pipeline import QueueConfig, TopLevelRetryConfig
+from tailring_pipeline import QueueConfig, TopLevelQueue, TopLevelRetryConfig
 from tailring_resolvers import ResolverConfig
-from tailring_runtime.config import NULL_IS_EMPTY, ConfigModel, Duration, Int, Text
+from tailring_runtime.config import ConfigModel, Duration, Int, Text
 
 __all__ = ["BackendConfig", "LoadBalancingConfig", "ProtocolConfig"]
 
@@ -69,7 +69,7 @@ class LoadBalancingConfig(ConfigModel):
         description="Level 1: route again what a backend did not take, on the ring"
         " of that moment. Only parts that failed are sent again.",
     )
-    sending_queue: Annotated[QueueConfig | None, NULL_IS_EMPTY] = Field(
+    sending_queue: TopLevelQueue = Field(
         default=None,
         description="Level 1: a queue of requests that are not routed yet. Off unless"
         " the key is there.",

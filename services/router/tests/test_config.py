@@ -1,0 +1,99 @@
+"""The exporter's block: upstream's keys, defaults and words."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tailring_router.config import LoadBalancingConfig
+
+STATIC = {"static": {"hostnames": ["a", "b"]}}
+
+
+def _read(**keys: Any) -> LoadBalancingConfig:
+    return LoadBalancingConfig.model_validate({"resolver": STATIC, **keys})
+
+
+def _problems(**keys: Any) -> str:
+    with pytest.raises(ValidationError) as error:
+        _read(**keys)
+    return str(error.value)
+
+
+def test_defaults_are_upstreams() -> None:
+    """Level 1 is off, level 2 is on, and the ring is of generation 3."""
+    config = _read()
+    assert config.level1_queue is None
+    assert not config.retry_on_failure.enabled
+    assert config.protocol.otlp.sending_queue.enabled
+    assert config.protocol.otlp.retry_on_failure.enabled
+    assert config.ring_generation == 3
+
+
+@pytest.mark.parametrize("written", [None, {}, {"enabled": True}])
+@pytest.mark.parametrize("key", ["queue", "sending_queue"])
+def test_any_form_of_the_key_switches_level_1_on(key: str, written: object) -> None:
+    """`queue:` with nothing, with {} and with enabled: true is a queue that
+    acknowledges at once."""
+    queue = _read(**{key: written}).level1_queue
+    assert queue is not None
+    assert queue.acknowledges_early
+
+
+def test_a_disabled_level_1_queue_is_none() -> None:
+    """`enabled: false` is the same as leaving the key out."""
+    assert _read(sending_queue={"enabled": False}).level1_queue is None
+
+
+def test_only_a_written_queue_acknowledges_early() -> None:
+    """The default level-2 queue waits for the delivery, a written one does not."""
+    assert not _read().protocol.otlp.sending_queue.acknowledges_early
+    written = {"otlp": {"sending_queue": {"enabled": True}}}
+    assert _read(protocol=written).protocol.otlp.sending_queue.acknowledges_early
+
+
+def test_retry_of_level_1_gets_the_usual_times() -> None:
+    """`retry_on_failure: {enabled: true}` alone is 5s, 30s, 300s and not zeros."""
+    retry = _read(retry_on_failure={"enabled": True}).retry_on_failure
+    times = (retry.initial_interval, retry.max_interval, retry.max_elapsed_time)
+    assert times == (5_000_000_000, 30_000_000_000, 300_000_000_000)
+
+
+@pytest.mark.parametrize("key", ["metric", "streamID", "resource", "traceid"])
+def test_keys_that_are_none_for_traces_are_refused(key: str) -> None:
+    """The words are upstream's."""
+    assert f"unsupported routing_key: {key}" in _problems(routing_key=key)
+
+
+@pytest.mark.parametrize("key", ["service", "attributes"])
+def test_keys_of_a_later_version_are_refused_with_a_reason(key: str) -> None:
+    """A key that upstream has and this version has not says so."""
+    assert "not in this version" in _problems(routing_key=key)
+
+
+def test_no_resolver_and_two_resolvers_are_refused() -> None:
+    """The words are upstream's."""
+    dns = {"dns": {"hostname": "x"}}
+    none = _problems(resolver={})
+    assert "no resolvers specified for the exporter" in none
+    both = _problems(resolver={**STATIC, **dns})
+    assert "only one resolver should be specified" in both
+
+
+def test_ring_generation_may_come_from_the_environment() -> None:
+    """A generation is a whole number, 1 to 3."""
+    assert _read(ring_generation=2).ring_generation == 2
+    assert "1, 2 or 3" in _problems(ring_generation=4)
+    assert "a whole number" in _problems(ring_generation="3")
+
+
+def test_a_dns_name_without_a_port_is_worth_a_warning() -> None:
+    """The ring of bare addresses differs from that of addresses with ports."""
+    bare = LoadBalancingConfig.model_validate({"resolver": {"dns": {"hostname": "x"}}})
+    assert any("bare addresses" in advice for advice in bare.advice())
+    assert list(_read().advice()) == []
+
+
+def test_a_queue_without_retry_is_worth_a_warning() -> None:
+    """Level 1 that never retries drops what level 2 gave up."""
+    assert any("dropped" in advice for advice in _read(queue={}).advice())
