@@ -23,10 +23,10 @@ from bench.stream import Stream
 if TYPE_CHECKING:  # the classes of grpc know no parameters at run time
     Export = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 
-__all__ = ["Sent", "main"]
+__all__ = ["EXPORT", "Sent", "main"]
 
 
-_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _IN_FLIGHT = 8
 _RETRY_AFTER_S = 0.05
 _TIMEOUT_S = 60.0
@@ -59,7 +59,7 @@ def _payloads(stream: Stream, spans: int, sent: Sent) -> Iterator[bytes]:
 async def _worker(
     channel: grpc.aio.Channel, payloads: Iterator[bytes], *, sent: Sent
 ) -> None:
-    export: Export = channel.unary_unary(_METHOD)
+    export: Export = channel.unary_unary(EXPORT)
     for payload in payloads:
         while not await _accepted(export, payload):
             sent.refusals += 1

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench import configs
 from bench.load import Sent
-from bench.target import Target, running_sinks, running_target, send
+from bench.target import Target, pace, running_sinks, running_target, send
 
+from bench import configs
 from tailring_testkit import prom
 
 __all__ = ["Case", "measure"]
@@ -27,15 +27,17 @@ _SETTLE_S = 2.0
 _DECIDED = "otelcol_processor_tail_sampling_global_count_traces_sampled"
 _DECIDE_TIMEOUT_S = 60.0
 _HOLD_S = 3600
+_PACED_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """What is measured.
 
-    ``kind`` is "router", "sampler" (both give microseconds of CPU a span) or
-    "memory" (bytes of memory held per byte received). ``compression`` and ``batch``
-    matter to the router, ``scattered`` to the others.
+    ``kind`` is "router", "sampler" (both give microseconds of CPU a span), "memory"
+    (bytes of memory held per byte received) or "latency" (milliseconds that a router
+    at half load adds to the 99th percentile). ``compression`` and ``batch`` matter to
+    the router, ``scattered`` to the sampler.
     """
 
     kind: str
@@ -48,7 +50,12 @@ class Case:
 
 def measure(case: Case, side: str, *, seed: int) -> float:
     """Measure ``case`` once on one side."""
-    kinds = {"router": _router, "sampler": _sampler, "memory": _memory}
+    kinds = {
+        "router": _router,
+        "sampler": _sampler,
+        "memory": _memory,
+        "latency": _latency,
+    }
     with tempfile.TemporaryDirectory(prefix="tailring-bench-") as folder:
         return kinds[case.kind](case, side, folder=Path(folder), seed=seed)
 
@@ -68,6 +75,26 @@ def _router(case: Case, side: str, *, folder: Path, seed: int) -> float:
             sent = _load(case, target, spans=case.spans, seed=seed + 1)
             sinks.wait_spans(warm.spans + sent.spans)
             return (target.cpu_s() - cpu_s) / sent.spans * 1e6
+
+
+def _latency(case: Case, side: str, *, folder: Path, seed: int) -> float:
+    """A request through the router, less one that goes straight to a backend.
+
+    Half load is half of what one core can do, by the CPU time of a run without pause.
+    """
+    with running_sinks(_BACKENDS, folder=folder) as sinks:
+        config = partial(
+            configs.router, backends=sinks.endpoints, compression="none", batch=False
+        )
+        with running_target(side, "router", config=config, folder=folder) as target:
+            cpu_s = target.cpu_s()
+            sent = _load(case, target, spans=case.spans, seed=seed)
+            rate = 0.5 / ((target.cpu_s() - cpu_s) / sent.requests)
+            direct, routed = (
+                pace(endpoint, rate=rate, size=case.size, seconds=_PACED_S)
+                for endpoint in (sinks.endpoints[0], target.endpoint)
+            )
+            return routed.p99_ms - direct.p99_ms
 
 
 def _sampler(case: Case, side: str, *, folder: Path, seed: int) -> float:

@@ -12,13 +12,13 @@ import asyncio
 import grpc
 import grpc.aio
 import uvloop
+from bench.load import EXPORT
 
 from tailring_otlpwire import count_spans
 
 __all__ = ["SPANS_METHOD", "main"]
 
 SPANS_METHOD = "/bench.Sinks/Spans"
-_EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _OPTIONS = (("grpc.max_receive_message_length", 256 << 20), ("grpc.so_reuseport", 0))
 
 
@@ -35,7 +35,7 @@ class _Counter(grpc.GenericRpcHandler):
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
-        if handler_call_details.method == _EXPORT:
+        if handler_call_details.method == EXPORT:
             return self._export
         if handler_call_details.method == SPANS_METHOD:
             return self._ask

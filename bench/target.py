@@ -20,13 +20,22 @@ from typing import Any
 import grpc
 from bench.configs import Ports
 from bench.load import Sent
+from bench.pace import Paced
 from bench.sinks import SPANS_METHOD
 
 from tailring_testkit import ports as free
 from tailring_testkit.process import Child, http_ok, port_open, running
 from tailring_testkit.servers import binary
 
-__all__ = ["SIDES", "Sinks", "Target", "running_sinks", "running_target", "send"]
+__all__ = [
+    "SIDES",
+    "Sinks",
+    "Target",
+    "pace",
+    "running_sinks",
+    "running_target",
+    "send",
+]
 
 SIDES = ("ours", "peer")
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -40,6 +49,11 @@ class Target:
 
     child: Child
     ports: Ports
+
+    @property
+    def endpoint(self) -> str:
+        """Where it takes OTLP/gRPC."""
+        return f"127.0.0.1:{self.ports.otlp}"
 
     def cpu_s(self) -> float:
         """CPU seconds that it has used, all threads, user and system."""
@@ -113,13 +127,28 @@ def _program(side: str, kind: str) -> Sequence[str]:
 
 def send(target: Target, *, spans: int, size: int, scattered: bool, seed: int) -> Sent:
     """Send load in a process of its own and wait until all is acknowledged."""
-    command = [sys.executable, "-m", "bench.load", f"127.0.0.1:{target.ports.otlp}"]
-    command += ["--spans", str(spans), "--size", str(size), "--seed", str(seed)]
+    arguments = ["--spans", str(spans), "--size", str(size), "--seed", str(seed)]
     if scattered:
-        command.append("--scattered")
+        arguments.append("--scattered")
+    return Sent(**_child("bench.load", target.endpoint, arguments))
+
+
+def pace(endpoint: str, *, rate: float, size: int, seconds: float) -> Paced:
+    """Send requests at a fixed rate in a process of its own."""
+    arguments = ["--rate", str(rate), "--size", str(size), "--seconds", str(seconds)]
+    return Paced(**_child("bench.pace", endpoint, arguments))
+
+
+def _child(module: str, endpoint: str, arguments: list[str]) -> dict[str, Any]:
+    """Run a load generator to its end; what its last line says."""
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=_LOAD_TIMEOUT_S, check=False
+        [sys.executable, "-m", module, endpoint, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=_LOAD_TIMEOUT_S,
+        check=False,
     )
     if done.returncode != 0:
         raise RuntimeError(f"the load generator failed:\n{done.stderr[-2000:]}")
-    return Sent(**json.loads(done.stdout.splitlines()[-1]))
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return said
