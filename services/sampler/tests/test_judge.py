@@ -16,7 +16,7 @@ from tailring_sampler.policies import (
     Trace,
     Vote,
 )
-from tailring_sampler.tracebuffer import TraceRecord
+from tailring_sampler.record import TraceRecord
 
 S = Vote.SAMPLED
 N = Vote.NOT_SAMPLED

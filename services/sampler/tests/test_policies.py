@@ -17,7 +17,8 @@ from tailring_sampler.policies import (
     StatusCode,
     Vote,
 )
-from tailring_sampler.tracebuffer import TraceBuffer, TraceRecord
+from tailring_sampler.record import TraceRecord
+from tailring_sampler.tracebuffer import TraceBuffer
 from tailring_testkit import otlp
 
 TRACE = bytes(15) + b"\x01"

@@ -10,7 +10,7 @@ from tailring_otlpwire import TraceSummary
 from tailring_sampler.fnv import fnv1a_64
 from tailring_sampler.policies import Probabilistic, Vote
 from tailring_sampler.policies.probabilistic import threshold
-from tailring_sampler.tracebuffer import TraceRecord
+from tailring_sampler.record import TraceRecord
 
 DEFAULT_SALT = b"default-hash-seed"
 

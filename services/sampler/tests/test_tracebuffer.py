@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from tailring_otlpwire import HeaderCache, TraceSlice, chunk, group, join
 from tailring_sampler.doors import Decision, Door
-from tailring_sampler.tracebuffer import STALE_MAX, TraceBuffer, TraceRecord
+from tailring_sampler.record import TraceRecord
+from tailring_sampler.timewheel import STALE_MAX
+from tailring_sampler.tracebuffer import TraceBuffer
 from tailring_testkit import otlp, requests
 
 SECOND_NS = 1_000_000_000
@@ -82,7 +84,7 @@ def test_an_eviction_storm_keeps_the_structures_small() -> None:
         buffer.add(slices(*range(number, number + 10)), number)
     buffer.check_invariants()
     assert buffer.traces_left[(Door.EVICTED, Decision.PENDING)] == 19_990
-    assert buffer.statistics()["wheel_entries"] <= 2 * 10 + STALE_MAX + 1
+    assert buffer.statistics()["wheel_entries"] <= 2 * 10 + STALE_MAX
 
 
 def test_forgotten_decisions_keep_the_fifo_small() -> None:
@@ -95,7 +97,17 @@ def test_forgotten_decisions_keep_the_fifo_small() -> None:
         drop(buffer, [record], number)
         buffer.forget(record)
     buffer.check_invariants()
-    assert buffer.statistics()["fifo_entries"] <= STALE_MAX + 1
+    assert buffer.statistics()["fifo_entries"] <= STALE_MAX
+
+
+def test_handed_off_traces_keep_the_wheel_small() -> None:
+    """A buffer that gives everything up holds no entries for what it gave."""
+    buffer = buffer_of(traces_max=100_000)
+    buffer.add(slices(*range(5000)), 0)
+    for number in range(5000):
+        assert buffer.give_up(number.to_bytes(16, "big"), 1) is not None
+    buffer.check_invariants()
+    assert buffer.statistics()["wheel_entries"] <= STALE_MAX
 
 
 def test_an_evicted_and_reborn_trace_is_another_one() -> None:

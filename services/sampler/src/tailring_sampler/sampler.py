@@ -20,7 +20,8 @@ from tailring_otlpwire import HeaderCache, Piece, TraceSlice, group
 from tailring_sampler.decisions import DecisionMemory
 from tailring_sampler.doors import Decision, Door
 from tailring_sampler.judge import Judge
-from tailring_sampler.tracebuffer import HandedTrace, TraceBuffer, TraceRecord
+from tailring_sampler.record import TraceRecord
+from tailring_sampler.tracebuffer import HandedTrace, TraceBuffer
 
 __all__ = ["KeptTrace", "Sampler"]
 

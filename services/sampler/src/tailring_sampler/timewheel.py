@@ -1,0 +1,140 @@
+"""When each pending trace is due.
+
+What it is: slots of 100 ms, each with the records that are due in it; slot numbers in a
+heap, and a queue of the records whose slot has come.
+
+Rules:
+
+* A record is given out at its deadline or at most one slot later, never before it, and
+  never while it is held.
+* Nothing is searched for. A record that is decided, discarded or moved leaves its entry
+  behind, and the entry is recognised when it comes up: ``slot`` of the record says
+  where the valid one is.
+* A deadline that moves later is only noted in the record; the wheel learns of it when
+  the old slot comes up. One that moves earlier gets a second entry.
+* Stale entries are cleared away when they are more than the valid ones.
+
+It does not know why a trace is due, and owns no clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from heapq import heappop, heappush
+from typing import Final
+
+from mypy_extensions import i64
+
+from tailring_sampler.doors import Decision
+from tailring_sampler.record import NOWHERE, READY, TraceRecord
+
+__all__ = ["STALE_MAX", "TimeWheel"]
+
+# Width of a slot: how late a due trace can be noticed.
+SLOT_NS: Final = 100_000_000
+# Stale entries that are tolerated beside the valid ones before they are cleared away.
+STALE_MAX: Final = 1024
+
+_PENDING: Final = Decision.PENDING
+
+
+class TimeWheel:
+    """See the module. Records in it belong to the trace buffer."""
+
+    def __init__(self) -> None:
+        # All entries, stale ones included.
+        self.entries: int = 0
+        self._ready: deque[TraceRecord] = deque()
+        self._slots: dict[int, list[TraceRecord]] = {}
+        self._slot_heap: list[int] = []
+
+    def schedule(self, record: TraceRecord, due_ns: i64) -> None:
+        """Give a pending record its deadline, earlier or later than the one before."""
+        record.due_ns = due_ns
+        slot: i64 = max(-(-due_ns // SLOT_NS), 0)
+        if record.slot == READY or (record.slot >= 0 and record.slot <= slot):
+            return
+        if record.held and record.slot == NOWHERE:
+            return
+        record.slot = slot
+        entries = self._slots.get(slot)
+        if entries is None:
+            self._slots[slot] = [record]
+            heappush(self._slot_heap, slot)
+        else:
+            entries.append(record)
+        self.entries += 1
+
+    def take_due(self, now_ns: int, records_max: int) -> list[TraceRecord]:
+        """At most ``records_max`` records whose time has come; they leave the wheel."""
+        self._collect(now_ns)
+        now: i64 = now_ns
+        taken: list[TraceRecord] = []
+        while len(taken) < records_max and len(self._ready) > 0:
+            record = self._ready.popleft()
+            self.entries -= 1
+            if record.slot != READY or record.decision is not _PENDING:
+                continue
+            record.slot = NOWHERE
+            if record.held:
+                continue
+            if record.due_ns > now:
+                self.schedule(record, record.due_ns)
+            else:
+                taken.append(record)
+        return taken
+
+    def expire(self, records: Iterable[TraceRecord], now_ns: int) -> None:
+        """Make these pending records due now, in this order, and no others."""
+        self._slots = {}
+        self._slot_heap = []
+        self._ready = deque()
+        for record in records:
+            record.held = False
+            record.due_ns = now_ns
+            record.slot = READY
+            self._ready.append(record)
+        self.entries = len(self._ready)
+
+    def tidy(self, valid: int) -> None:
+        """Clear stale entries away if they outnumber the ``valid`` ones."""
+        if self.entries > 2 * valid + STALE_MAX:
+            self._rebuild()
+
+    def check_invariants(self, pending: list[TraceRecord]) -> None:
+        """Assert the rules, given all pending records. Slow: for tests."""
+        assert self.entries == self._count()
+        assert self.entries <= 2 * len(pending) + STALE_MAX
+        assert sorted(self._slot_heap) == sorted(self._slots)
+        for record in pending:
+            assert record.held or record.slot != NOWHERE
+            if record.slot >= 0:
+                assert record in self._slots[record.slot]
+                # Noticed in time. A deadline from before the clock began is in slot 0.
+                assert record.slot == 0 or record.due_ns > (record.slot - 1) * SLOT_NS
+
+    def _collect(self, now_ns: int) -> None:
+        now_slot = now_ns // SLOT_NS
+        while len(self._slot_heap) > 0 and self._slot_heap[0] <= now_slot:
+            slot = heappop(self._slot_heap)
+            for record in self._slots.pop(slot):
+                if record.slot == slot and record.decision is _PENDING:
+                    record.slot = READY
+                    self._ready.append(record)
+                else:
+                    self.entries -= 1
+
+    def _rebuild(self) -> None:
+        kept: dict[int, list[TraceRecord]] = {}
+        for slot, entries in self._slots.items():
+            valid = list(dict.fromkeys(r for r in entries if r.slot == slot))
+            if len(valid) > 0:
+                kept[slot] = valid
+        self._slots = kept
+        self._slot_heap = sorted(kept)
+        self._ready = deque(record for record in self._ready if record.slot == READY)
+        self.entries = self._count()
+
+    def _count(self) -> int:
+        return len(self._ready) + sum(len(s) for s in self._slots.values())
