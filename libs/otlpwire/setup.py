@@ -6,6 +6,8 @@ from setuptools import setup
 
 HOT = [
     "src/tailring_otlpwire/fields.py",
+    "src/tailring_otlpwire/fragments.py",
+    "src/tailring_otlpwire/header.py",
     "src/tailring_otlpwire/span.py",
     "src/tailring_otlpwire/validate.py",
     "src/tailring_otlpwire/builder.py",

@@ -7,7 +7,8 @@ from tailring_otlpwire.builder import (
     RequestBuilder,
     check_copies,
 )
-from tailring_otlpwire.fields import BODY, RESOURCE_SPANS, Fields, header
+from tailring_otlpwire.fields import BODY, RESOURCE_SPANS, Fields
+from tailring_otlpwire.header import header
 from tailring_otlpwire.validate import count_spans
 
 
@@ -39,25 +40,18 @@ class _Chunker:
     def __init__(self, buf: bytes, spans_max: i64, copies_bytes_max: i64) -> None:
         self.buf = buf
         self.spans_max: i64 = spans_max
-        self.copies_bytes_max: i64 = copies_bytes_max
-        self.total_bytes: i64 = 0
+        self.copies_left_bytes: i64 = copies_bytes_max
         self.builder = RequestBuilder(buf, 0)
         self.chunks: list[bytes] = []
 
     def run(self) -> list[bytes]:
         buf = self.buf
         request = Fields(buf, 0, len(buf), 0)
-        unknown: list[bytes] = []
         while request.next():
             if request.tag == RESOURCE_SPANS:
                 self.resource(request.body, request.pos)
-            else:
-                unknown.append(buf[request.at : request.pos])
-        if self.builder.spans:
-            self.end_chunk()
-        if unknown:
-            unknown.insert(0, self.chunks[-1])
-            self.chunks[-1] = b"".join(unknown)
+        self.builder.add_unknown(header(buf, 0, len(buf), 0))
+        self.chunks.append(self.builder.payload())
         return self.chunks
 
     def resource(self, pos: i64, end: i64) -> None:
@@ -76,21 +70,20 @@ class _Chunker:
             if fields.tag != BODY:
                 continue
             if self.builder.spans == self.spans_max:
-                if self.builder.scope_open:
-                    self.builder.close_scope(head)
-                if self.builder.resource_open:
-                    self.builder.close_resource(resource)
-                self.end_chunk()
-            if not self.builder.resource_open:
-                self.builder.open_resource()
-            if not self.builder.scope_open:
-                self.builder.open_scope()
+                self.cut(resource, head)
+            self.builder.resource_open = True
+            self.builder.scope_open = True
             self.builder.add(fields.at, fields.pos)
         if self.builder.scope_open:
             self.builder.close_scope(head)
 
-    def end_chunk(self) -> None:
-        self.total_bytes += self.builder.total_bytes
-        check_copies(self.total_bytes - len(self.buf), self.copies_bytes_max)
+    def cut(self, resource: bytes, scope: bytes) -> None:
+        if self.builder.scope_open:
+            self.builder.close_scope(scope)
+            self.copies_left_bytes -= len(scope)
+        if self.builder.resource_open:
+            self.builder.close_resource(resource)
+            self.copies_left_bytes -= len(resource)
+        check_copies(self.copies_left_bytes)
         self.chunks.append(self.builder.payload())
         self.builder = RequestBuilder(self.buf, 0)

@@ -207,24 +207,6 @@ class Fields:
         return True
 
 
-def header(buf: bytes, pos: i64, end: i64, nesting: i64) -> bytes:
-    """All fields of a ResourceSpans or ScopeSpans but its scopes or spans, verbatim.
-
-    In both messages field 2 is the repeated body. Neighbours are copied as one.
-    """
-    fields = Fields(buf, pos, end, nesting)
-    found: list[bytes] = []
-    start = pos
-    while fields.next():
-        if fields.tag == BODY:
-            if fields.at > start:
-                found.append(buf[start : fields.at])
-            start = fields.pos
-    if end > start:
-        found.append(buf[start:end])
-    return found[0] if len(found) == 1 else b"".join(found)
-
-
 def varint(value: i64) -> bytes:
     """Encode a number that is not negative."""
     if value < 0x80:

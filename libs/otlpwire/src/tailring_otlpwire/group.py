@@ -11,7 +11,9 @@ from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
 
-from tailring_otlpwire.fields import BODY, RESOURCE_SPANS, Fields, header
+from tailring_otlpwire.fields import BODY, RESOURCE_SPANS, Fields
+from tailring_otlpwire.fragments import Fragments
+from tailring_otlpwire.header import header
 from tailring_otlpwire.pieces import Piece, TraceSlice, time_at
 from tailring_otlpwire.span import SpanScan
 
@@ -61,7 +63,9 @@ def group(buf: bytes, headers: HeaderCache) -> list[TraceSlice]:
     the request itself are dropped, those of resources, scopes and spans are kept.
     Resources and scopes without spans vanish. Raises WireError for malformed bytes.
 
-    Linear: a byte of a span is copied once, a header once per request.
+    Linear in time and memory: spans and headers are copied once or twice, whatever the
+    number of traces; a trace costs some 400 bytes beside its spans, so that a hostile
+    request of the smallest possible traces takes up to 20 times its size.
     """
     grouping = _Grouping(buf, headers)
     request = Fields(buf, 0, len(buf), 0)
@@ -77,7 +81,7 @@ class _OpenSlice:
 
     def __init__(self, trace: TraceSlice) -> None:
         self.trace = trace
-        self.runs: list[bytes] = []
+        self.runs: Fragments | None = None  # but the last run
         self.start: i64 = 0
         self.end: i64 = 0
         self.touched: bool = False
@@ -131,7 +135,9 @@ class _Grouping:
             open_slice.start = at
             self.touched.append(open_slice)
         elif at != open_slice.end:
-            open_slice.runs.append(self.buf[open_slice.start : open_slice.end])
+            if open_slice.runs is None:
+                open_slice.runs = Fragments()
+            open_slice.runs.add(self.buf[open_slice.start : open_slice.end])
             open_slice.start = at
         open_slice.end = end
         buf = self.buf
@@ -152,10 +158,10 @@ class _Grouping:
         scope = self.headers.intern(header(self.buf, pos, end, 2))
         for each in self.touched:
             spans = self.buf[each.start : each.end]
-            if each.runs:
-                each.runs.append(spans)
-                spans = b"".join(each.runs)
-                each.runs = []
+            if each.runs is not None:
+                each.runs.add(spans)
+                spans = each.runs.value()
+                each.runs = None
             each.trace.pieces.append(Piece(resource, scope, spans))
             each.touched = False
         self.touched = []

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 
 from mypy_extensions import i64
 
-from tailring_otlpwire.fields import BODY, RESOURCE_SPANS, Fields, header, varint
+from tailring_otlpwire.fields import BODY, RESOURCE_SPANS, Fields, varint
+from tailring_otlpwire.fragments import Fragments
+from tailring_otlpwire.header import header, span_fields
 from tailring_otlpwire.pieces import Piece
 
-_Scopes = dict[bytes, list[bytes]]
+_Scopes = dict[bytes, Fragments]
 
 
 def join(pieces: Iterable[Piece]) -> bytes:
@@ -21,8 +23,8 @@ def join(pieces: Iterable[Piece]) -> bytes:
     """
     resources: dict[bytes, _Scopes] = {}
     for piece in pieces:
-        _spans_of(resources, piece.resource, piece.scope).append(piece.spans)
-    return _encode(resources, [])
+        _spans_of(resources, piece.resource, piece.scope).add(piece.spans)
+    return _encode(resources, Fragments())
 
 
 def join_requests(bufs: Sequence[bytes]) -> bytes:
@@ -34,27 +36,26 @@ def join_requests(bufs: Sequence[bytes]) -> bytes:
     the same request unmerged. Linear in the bytes.
     """
     resources: dict[bytes, _Scopes] = {}
-    unknown: list[bytes] = []
+    unknown = Fragments()
     for buf in bufs:
         fields = Fields(buf, 0, len(buf), 0)
         while fields.next():
             if fields.tag == RESOURCE_SPANS:
                 _take_resource(resources, buf, fields.body, fields.pos)
-            else:
-                unknown.append(buf[fields.at : fields.pos])
+        unknown.add(header(buf, 0, len(buf), 0))
     return _encode(resources, unknown)
 
 
 def _spans_of(
     resources: dict[bytes, _Scopes], resource: bytes, scope: bytes
-) -> list[bytes]:
+) -> Fragments:
     scopes = resources.get(resource)
     if scopes is None:
         scopes = {}
         resources[resource] = scopes
     spans = scopes.get(scope)
     if spans is None:
-        spans = []
+        spans = Fragments()
         scopes[scope] = spans
     return spans
 
@@ -72,44 +73,19 @@ def _take_resource(
             if head is None:
                 head = header(buf, pos, end, 1)
             scope = header(buf, fields.body, fields.pos, 2)
-            _spans_of(resources, head, scope).append(spans)
+            _spans_of(resources, head, scope).add(spans)
 
 
-def span_fields(buf: bytes, pos: i64, end: i64) -> bytes:
-    """Return the `spans` fields of the ScopeSpans in buf[pos:end], concatenated."""
-    fields = Fields(buf, pos, end, 2)
-    found: list[bytes] = []
-    start = pos
-    while fields.next():
-        if fields.tag != BODY:
-            if fields.at > start:
-                found.append(buf[start : fields.at])
-            start = fields.pos
-    if end > start:
-        found.append(buf[start:end])
-    return found[0] if len(found) == 1 else b"".join(found)
-
-
-def _encode(resources: dict[bytes, _Scopes], unknown: list[bytes]) -> bytes:
-    out: list[bytes] = []
+def _encode(resources: dict[bytes, _Scopes], unknown: Fragments) -> bytes:
+    out = Fragments()
     for resource, scopes in resources.items():
-        place = len(out)
-        out.append(b"")
-        out.append(resource)
-        size: i64 = len(resource)
+        inner = Fragments()
         for scope, spans in scopes.items():
-            prefix = b"\x12" + varint(len(scope) + _bytes_of(spans))
-            out.append(prefix)
-            out.append(scope)
-            out.extend(spans)
-            size += len(prefix) + len(scope) + _bytes_of(spans)
-        out[place] = b"\x0a" + varint(size)
-    out.extend(unknown)
-    return b"".join(out)
-
-
-def _bytes_of(spans: list[bytes]) -> i64:
-    total: i64 = 0
-    for each in spans:
-        total += len(each)
-    return total
+            inner.add(b"\x12" + varint(len(scope) + spans.size))
+            inner.add(scope)
+            inner.take_all(spans)
+        out.add(b"\x0a" + varint(len(resource) + inner.size))
+        out.add(resource)
+        out.take_all(inner)
+    out.take_all(unknown)
+    return out.value()

@@ -16,7 +16,8 @@ from tailring_otlpwire.builder import (
     RequestBuilder,
     check_copies,
 )
-from tailring_otlpwire.fields import BODY, RESOURCE_SPANS, Fields, header
+from tailring_otlpwire.fields import BODY, RESOURCE_SPANS, Fields
+from tailring_otlpwire.header import header
 from tailring_otlpwire.span import SpanScan, same_id
 
 
@@ -40,22 +41,24 @@ def split(
     a request without spans gives no part. Unknown fields of the request itself go with
     the first part. With a single owner the payload is `buf` itself.
 
-    Linear in the bytes of `buf` and of the parts. All parts together are at most
-    len(buf) plus one copy of each header per further owner that has spans below it,
-    hence at most len(buf) * owners; WireError when the copies exceed
-    `copies_bytes_max`. Raises WireError for malformed bytes, ValueError for an empty
-    table.
+    Owners are small numbers, the indexes of members.
+
+    Linear in the bytes of `buf` and of the parts. A header is copied once per owner
+    that has spans below it, so all parts together are at most len(buf) * owners, and
+    at most len(buf) + `copies_bytes_max` and some framing: WireError beyond. Raises
+    WireError for malformed bytes too, ValueError for a table without owners.
     """
     if not table:
         raise ValueError("the table of owners is empty")
-    return _Splitter(buf, table).run(copies_bytes_max)
+    return _Splitter(buf, table, copies_bytes_max).run()
 
 
 class _Splitter:
-    def __init__(self, buf: bytes, table: list[int]) -> None:
+    def __init__(self, buf: bytes, table: list[int], copies_bytes_max: i64) -> None:
         self.buf = buf
         self.table = table
         self.positions: i64 = len(table)
+        self.copies_left_bytes: i64 = copies_bytes_max
         self.scan = SpanScan()
         self.checksum: Callable[[bytes], int] = crc32
         self.by_owner: list[RequestBuilder | None] = []
@@ -65,24 +68,17 @@ class _Splitter:
         self.last_id: i64 = -1
         self.last: RequestBuilder | None = None
 
-    def run(self, copies_bytes_max: i64) -> list[Part]:
+    def run(self) -> list[Part]:
         buf = self.buf
         request = Fields(buf, 0, len(buf), 0)
-        unknown: list[bytes] = []
         while request.next():
             if request.tag == RESOURCE_SPANS:
                 self.resource(request.body, request.pos)
-            else:
-                unknown.append(buf[request.at : request.pos])
         builders = self.builders
         if len(builders) == 1:
             return [Part(builders[0].owner, buf, builders[0].spans)]
-        if unknown and builders:
-            builders[0].add_unknown(b"".join(unknown))
-        total: i64 = 0
-        for builder in builders:
-            total += builder.total_bytes
-        check_copies(total - len(buf), copies_bytes_max)
+        if builders:
+            builders[0].add_unknown(header(buf, 0, len(buf), 0))
         return [Part(each.owner, each.payload(), each.spans) for each in builders]
 
     def resource(self, pos: i64, end: i64) -> None:
@@ -92,6 +88,7 @@ class _Splitter:
                 self.scope(fields.body, fields.pos)
         if self.in_resource:
             head = header(self.buf, pos, end, 1)
+            self.count_copies(head, len(self.in_resource))
             for builder in self.in_resource:
                 builder.close_resource(head)
             self.in_resource = []
@@ -113,6 +110,7 @@ class _Splitter:
                 last.add(fields.at, fields.pos)
         if self.in_scope:
             head = header(buf, pos, end, 2)
+            self.count_copies(head, len(self.in_scope))
             for builder in self.in_scope:
                 builder.close_scope(head)
             self.in_scope = []
@@ -139,7 +137,11 @@ class _Splitter:
 
     def open(self, builder: RequestBuilder) -> None:
         if not builder.resource_open:
-            builder.open_resource()
+            builder.resource_open = True
             self.in_resource.append(builder)
-        builder.open_scope()
+        builder.scope_open = True
         self.in_scope.append(builder)
+
+    def count_copies(self, head: bytes, times: i64) -> None:
+        self.copies_left_bytes -= len(head) * (times - 1)
+        check_copies(self.copies_left_bytes)
