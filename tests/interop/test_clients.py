@@ -241,9 +241,14 @@ def test_python_sdk(way: Way, protocol: str) -> None:
 def test_hand_written_json(way: Way) -> None:
     """OTLP JSON in any client's hand is taken: hex ids, numbers as text."""
     trace_id, root_id, child_id = b"\x0a" * 16, b"\x01" * 8, b"\x02" * 8
+    root = otlp.span(trace_id, root_id, attributes={"a": 2**60})
+    child = otlp.span(trace_id, child_id, parent=root_id, status=2)
+    for span in (root, child):  # Jaeger adds a warning to spans without times
+        span.start_time_unix_nano = otlp.EPOCH_NS
+        span.end_time_unix_nano = otlp.EPOCH_NS + 1
     payload = otlp.request(
-        otlp.span(trace_id, root_id, start_ns=otlp.EPOCH_NS, attributes={"a": 2**60}),
-        otlp.span(trace_id, child_id, parent=root_id, status=2),
+        root,
+        child,
         resource={"service.name": "json-client"},
         scope="interop",
     )

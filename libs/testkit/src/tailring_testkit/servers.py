@@ -25,9 +25,11 @@ from tailring_testkit.otlp_json import parse_request
 from tailring_testkit.process import Child, http_ok, logged, running
 
 __all__ = [
+    "LOOPBACK",
     "Dnsmasq",
     "Jaeger",
     "Otelcol",
+    "Place",
     "Toxiproxy",
     "binary",
     "coredns",
@@ -41,6 +43,21 @@ __all__ = [
 ]
 
 _SCRIPT = Path("tests/interop/real-servers.sh")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a server runs: the address it listens on, and what enters its namespace."""
+
+    host: str = "127.0.0.1"
+    prefix: tuple[str, ...] = ()
+
+    def command(self, *words: str | Path) -> list[str]:
+        """A command line that runs there."""
+        return [*self.prefix, *map(str, words)]
+
+
+LOOPBACK = Place()
 
 
 def repository() -> Path:
@@ -73,12 +90,14 @@ class Otelcol:
 
 
 @contextmanager
-def otelcol(config: Mapping[str, Any], folder: Path) -> Iterator[Otelcol]:
+def otelcol(
+    config: Mapping[str, Any], folder: Path, *, place: Place = LOOPBACK
+) -> Iterator[Otelcol]:
     """Run the peer with ``config``; a health check is added to it and awaited."""
     health_port = ports.free_port()
     service = {"telemetry": {"metrics": {"level": "none"}}, **config["service"]}
     service["extensions"] = [*service.get("extensions", []), "health_check/ready"]
-    endpoint = f"127.0.0.1:{health_port}"
+    endpoint = f"{place.host}:{health_port}"
     extensions = {
         **config.get("extensions", {}),
         "health_check/ready": {"endpoint": endpoint},
@@ -89,7 +108,7 @@ def otelcol(config: Mapping[str, Any], folder: Path) -> Iterator[Otelcol]:
         yaml.safe_dump({**config, "extensions": extensions, "service": service})
     )
     with running(
-        [binary("otelcol"), "--config", path],
+        place.command(binary("otelcol"), "--config", path),
         log=folder / "otelcol.log",
         ready=http_ok(f"http://{endpoint}/"),
     ) as child:
@@ -130,10 +149,11 @@ class Jaeger:
     grpc_port: int
     http_port: int
     query_port: int
+    host: str = "127.0.0.1"
 
     def trace(self, trace_id: bytes) -> list[SpanRecord]:
         """The spans that the API returns for a trace; empty when it has none."""
-        url = f"http://127.0.0.1:{self.query_port}/api/v3/traces/{trace_id.hex()}"
+        url = f"http://{self.host}:{self.query_port}/api/v3/traces/{trace_id.hex()}"
         status, body = web.get(url)
         if status == 404:
             return []
@@ -144,18 +164,19 @@ class Jaeger:
         """The ids of the traces that a service took part in."""
         # Without times, only the last hour is searched.
         query = f"service={service}&limit={limit}&start=0&end=4102444800000000"
-        url = f"http://127.0.0.1:{self.query_port}/api/traces?{query}"
+        url = f"http://{self.host}:{self.query_port}/api/traces?{query}"
         return {bytes.fromhex(one["traceID"]) for one in web.get_json(url)["data"]}
 
 
 @contextmanager
 def jaeger(
-    folder: Path, *, grpc_port: int = 0, host: str = "127.0.0.1"
+    folder: Path, *, grpc_port: int = 0, place: Place = LOOPBACK
 ) -> Iterator[Jaeger]:
-    """Run Jaeger in memory; OTLP on ``host`` and ``grpc_port`` (0: free)."""
+    """Run Jaeger in memory; OTLP/gRPC on ``grpc_port`` (0: a free one)."""
     http_port, query_port, admin_port, health_port = ports.free_ports(4)
     grpc_port = grpc_port or ports.free_port()
-    health = f"127.0.0.1:{health_port}"
+    host = place.host
+    health = f"{host}:{health_port}"
     config = {
         "service": {
             "extensions": ["jaeger_storage", "jaeger_query", "healthcheckv2"],
@@ -170,8 +191,8 @@ def jaeger(
         "extensions": {
             "jaeger_query": {
                 "storage": {"traces": "memory"},
-                "http": {"endpoint": f"127.0.0.1:{query_port}"},
-                "grpc": {"endpoint": f"127.0.0.1:{admin_port}"},
+                "http": {"endpoint": f"{host}:{query_port}"},
+                "grpc": {"endpoint": f"{host}:{admin_port}"},
             },
             "jaeger_storage": {
                 "backends": {"memory": {"memory": {"max_traces": 100_000}}}
@@ -182,7 +203,7 @@ def jaeger(
             "otlp": {
                 "protocols": {
                     "grpc": {"endpoint": f"{host}:{grpc_port}"},
-                    "http": {"endpoint": f"127.0.0.1:{http_port}"},
+                    "http": {"endpoint": f"{host}:{http_port}"},
                 }
             }
         },
@@ -192,11 +213,13 @@ def jaeger(
     path = folder / "jaeger.yaml"
     path.write_text(yaml.safe_dump(config))
     with running(
-        [binary("jaeger"), "--config", path],
+        place.command(binary("jaeger"), "--config", path),
         log=folder / "jaeger.log",
         ready=http_ok(f"http://{health}/status"),
+        # Else it sends spans of its own to localhost:4317 and waits for that.
+        env={"OTEL_TRACES_SAMPLER": "always_off"},
     ) as child:
-        yield Jaeger(child, grpc_port, http_port, query_port)
+        yield Jaeger(child, grpc_port, http_port, query_port, host)
 
 
 # ---------------------------------------------------------------- DNS
@@ -224,20 +247,20 @@ def dnsmasq(
     records: Mapping[str, Sequence[str]],
     *,
     port: int = 0,
-    host: str = "127.0.0.1",
+    place: Place = LOOPBACK,
 ) -> Iterator[Dnsmasq]:
-    """Serve host names on ``host``; a name that is not among them is NXDOMAIN."""
+    """Serve host names; a name that is not among them is NXDOMAIN."""
     port = port or ports.free_port()
     hosts = folder / "hosts.d"
     hosts.mkdir(parents=True)
-    command = [
-        str(binary("dnsmasq")),
+    command = place.command(
+        binary("dnsmasq"),
         "--keep-in-foreground",
         "--conf-file=/dev/null",
         f"--user={pwd.getpwuid(os.getuid()).pw_name}",
         "--pid-file=",
         f"--port={port}",
-        f"--listen-address={host}",
+        f"--listen-address={place.host}",
         "--bind-interfaces",
         "--no-resolv",
         "--no-hosts",
@@ -245,7 +268,7 @@ def dnsmasq(
         "--local=/#/",
         "--local-ttl=1",
         "--log-facility=-",
-    ]
+    )
     with running(command, log=folder / "dnsmasq.log", ready=logged("started")) as child:
         server = Dnsmasq(child, port, hosts)
         server.set_hosts(records)
