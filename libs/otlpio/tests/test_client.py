@@ -15,6 +15,7 @@ from tailring_otlpio import TraceClient, TraceClientConfig
 from tailring_pipeline import Refused, Rejected
 from tailring_testkit import otlp
 from tailring_testkit.backend import Answer, Backend, partial_success
+from tailring_testkit.receiver_rig import until
 from tailring_testkit.tcp_proxy import TcpProxy
 
 Code = grpc.StatusCode
@@ -268,9 +269,7 @@ async def test_a_client_can_connect_before_its_first_request() -> None:
     async with Backend() as backend, connected(backend) as client:
         assert not client.connected()
         client.connect_nowait()
-        async with asyncio.timeout(5):
-            while not client.connected():  # noqa: ASYNC110 - a state without an event
-                await asyncio.sleep(0.01)
+        await until(client.connected)
 
 
 @pytest.mark.parametrize("form", ["{}", "http://{}", "http://{}/", "dns:///{}"])

@@ -19,7 +19,7 @@ from tailring_otlpio import ReceiverSettings
 from tailring_pipeline import Refused, Rejected
 from tailring_testkit import otlp, otlp_json
 from tailring_testkit.otlp_clients import JSON, PROTOBUF
-from tailring_testkit.receiver_rig import Counts, receiver_rig
+from tailring_testkit.receiver_rig import Counts, receiver_rig, until
 
 MIB = 1 << 20
 
@@ -332,8 +332,7 @@ async def test_a_body_that_breaks_off_is_a_failure() -> None:
             b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
             b"Content-Type: application/x-protobuf\r\n\r\nabc"
         )
-        await writer.drain()
-        await asyncio.sleep(0.05)
+        await until(lambda: rig.in_flight() == (1, 3))
         writer.close()
         await writer.wait_closed()
         await rig.wait_counts("http", FAILURE)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
+import grpc
 import pytest
 
 from tailring_otlpio import (
@@ -12,8 +15,8 @@ from tailring_otlpio import (
     OtlpReceiver,
     OtlpReceiverConfig,
 )
+from tailring_otlpwire import count_spans
 from tailring_runtime.metrics import Metrics
-from tailring_testkit.backend import Backend
 from tailring_testkit.sink import Sink
 from tailring_testkit.stage_contract import (
     ConsumingContract,
@@ -22,6 +25,36 @@ from tailring_testkit.stage_contract import (
 )
 
 FREE = {"endpoint": "127.0.0.1:0"}
+
+
+class _Keep(grpc.GenericRpcHandler):
+    """Keeps the payload of every call."""
+
+    def __init__(self, received: list[bytes]) -> None:
+        self._received = received
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[bytes, bytes]:
+        """Any method is the export."""
+        return grpc.unary_unary_rpc_method_handler(self._take)
+
+    def _take(self, payload: bytes, _context: grpc.ServicerContext) -> bytes:
+        self._received.append(payload)
+        return b""
+
+
+@contextmanager
+def _threaded_backend() -> Iterator[tuple[str, list[bytes]]]:
+    """A backend without tasks: the contract counts those of the event loop."""
+    received: list[bytes] = []
+    server = grpc.server(ThreadPoolExecutor(4), handlers=[_Keep(received)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}", received
+    finally:
+        server.stop(None).wait()
 
 
 class TestReceiver(StageContract):
@@ -42,8 +75,9 @@ class TestExporter(ConsumingContract):
     @pytest.fixture
     async def subject(self) -> AsyncIterator[StageSubject]:
         """An exporter that was not started."""
-        async with Backend() as backend:
-            config = OtlpExporterConfig(endpoint=backend.address)
-            exporter = OtlpExporter(config, metrics=Metrics())
-            yield StageSubject(exporter, lambda: backend.span_count)
+        with _threaded_backend() as (address, received):
+            exporter = OtlpExporter(
+                OtlpExporterConfig(endpoint=address), metrics=Metrics()
+            )
+            yield StageSubject(exporter, lambda: sum(map(count_spans, received)))
             await exporter.terminate()

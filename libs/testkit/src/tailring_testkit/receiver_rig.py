@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,7 +13,16 @@ from tailring_runtime.metrics import Metrics
 from tailring_testkit.otlp_clients import GrpcClient, HttpClient
 from tailring_testkit.sink import Sink
 
-__all__ = ["Counts", "ReceiverRig", "receiver_rig"]
+__all__ = ["Counts", "ReceiverRig", "receiver_rig", "until"]
+
+_TIMEOUT_S = 10.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until ``condition`` holds; for states that nobody announces."""
+    async with asyncio.timeout(_TIMEOUT_S):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
 
 
 class Counts(NamedTuple):
@@ -52,10 +61,8 @@ class ReceiverRig:
         return Counts(*(int(value) for value in (*spans, *requests)))
 
     async def wait_counts(self, transport: str, counts: Counts) -> None:
-        """Wait until the counters are exactly these; fails after five seconds."""
-        async with asyncio.timeout(5):
-            while self.counts(transport) != counts:  # noqa: ASYNC110 - no event
-                await asyncio.sleep(0.01)
+        """Wait until the counters are exactly these."""
+        await until(lambda: self.counts(transport) == counts)
 
     def in_flight(self) -> tuple[int, int]:
         """Requests and bytes that the receiver believes are in flight."""

@@ -1,4 +1,4 @@
-"""A TCP connection in between that can be cut."""
+"""A TCP connection in between that can be cut or fall silent."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ class TcpProxy:
     """Passes bytes between a port of its own and ``target_port``, both on 127.0.0.1.
 
     An async context manager. `cut` resets every connection; new ones are taken.
-    ``connections`` counts all that there ever were.
+    ``connections`` counts all that there ever were. While ``muted`` bytes are swallowed
+    in both directions, and connections stay open.
     """
 
     def __init__(self, target_port: int) -> None:
         self.port = 0
         self.connections = 0
+        self.muted = False
         self._target_port = target_port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -79,17 +81,19 @@ class TcpProxy:
         far_reader, far_writer = far
         self._writers.add(far_writer)
         async with asyncio.TaskGroup() as group:
-            group.create_task(_copy(reader, far_writer))
-            group.create_task(_copy(far_reader, writer))
+            group.create_task(self._copy(reader, far_writer))
+            group.create_task(self._copy(far_reader, writer))
         self._writers.discard(far_writer)
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while chunk := await reader.read(_CHUNK_BYTES):
-            writer.write(chunk)
-            await writer.drain()
-    except OSError:
-        writer.transport.abort()  # the other side was reset, so is this one
-    finally:
-        writer.close()
+    async def _copy(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            while chunk := await reader.read(_CHUNK_BYTES):
+                if not self.muted:
+                    writer.write(chunk)
+                    await writer.drain()
+        except OSError:
+            writer.transport.abort()  # the other side was reset, so is this one
+        finally:
+            writer.close()
