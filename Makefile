@@ -73,11 +73,13 @@ SEEDS ?= 2000
 sim: install
 	SIMULATION_SEEDS=$(SEEDS) $(BIN)/pytest -n $(JOBS) tests/simulation $(ARGS)
 
-# Coverage-guided; SECONDS_MAX ends it.
-SECONDS_MAX ?= 300
+# Coverage-guided; new inputs are kept in build/fuzz, what crashes is written there too.
+FUZZ_SECONDS ?= 300
 fuzz: install
 	$(PIP) --require-hashes -r requirements/fuzz.txt
-	$(BIN)/python -m tests.fuzz -max_total_time=$(SECONDS_MAX) $(ARGS)
+	@mkdir -p build/fuzz/corpus
+	$(BIN)/python libs/otlpwire/fuzz/fuzz_wire.py -max_total_time=$(FUZZ_SECONDS) \
+		-artifact_prefix=build/fuzz/ $(ARGS) build/fuzz/corpus
 
 # ---------------------------------------------------------------- housekeeping
 
@@ -91,9 +93,13 @@ lint: install
 	$(BIN)/lint-imports
 	$(BIN)/interrogate --quiet $(PACKAGES:=/src)
 	$(BIN)/python tools/tidy.py
+	$(BIN)/python tools/docs.py --check
 
 type: install
 	$(BIN)/mypy $(CHECKED)
+
+docs: install
+	$(BIN)/python tools/docs.py
 
 pins: install
 	$(BIN)/python tools/pins.py $(ARGS)

@@ -36,8 +36,11 @@ OPEN_PACKAGES = frozenset(
 )
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-_BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try)
-_BLOCKS_ALL = (*_BLOCKS, ast.TryStar, ast.Match)
+_BRANCHES = (
+    *(ast.If, ast.For, ast.AsyncFor, ast.While),
+    *(ast.Try, ast.TryStar, ast.Match),
+)
+_BLOCKS = (*_BRANCHES, ast.With, ast.AsyncWith)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +136,13 @@ def _is_model_init(node: _Function) -> bool:
 
 
 def check_nesting(source: Source, tree: ast.Module) -> Iterator[Finding]:
-    """Blocks inside blocks inside blocks, and no deeper."""
+    """Blocks inside blocks inside blocks, and no deeper.
+
+    In a test, ``with`` only says how long something lives: it does not count.
+    """
+    counted = _BRANCHES if source.is_test() else _BLOCKS
     for node in _functions(tree):
-        deepest, line = _nesting(node.body, 0)
+        deepest, line = _nesting(node.body, counted, 0)
         if deepest > NESTING_MAX:
             yield source.at(
                 node.lineno,
@@ -144,16 +151,17 @@ def check_nesting(source: Source, tree: ast.Module) -> Iterator[Finding]:
             )
 
 
-def _nesting(body: list[ast.stmt], depth: int) -> tuple[int, int]:
+def _nesting(
+    body: list[ast.stmt], counted: tuple[type[ast.stmt], ...], depth: int
+) -> tuple[int, int]:
     """The depth of the deepest block under ``body``, and its line."""
     deepest = (depth, body[0].lineno if body else 0)
     for node in body:
-        if not isinstance(node, _BLOCKS_ALL):
-            continue
         for inner in _bodies(node):
             # `elif` is an `if` in the else branch: the same block to a reader.
             chained = inner == getattr(node, "orelse", None) and _is_chain(inner)
-            deepest = max(deepest, _nesting(inner, depth + (not chained)))
+            deeper = isinstance(node, counted) and not chained
+            deepest = max(deepest, _nesting(inner, counted, depth + deeper))
     return deepest
 
 
@@ -162,6 +170,8 @@ def _is_chain(body: list[ast.stmt]) -> bool:
 
 
 def _bodies(node: ast.stmt) -> Iterator[list[ast.stmt]]:
+    if not isinstance(node, _BLOCKS):
+        return  # an inner function or class is a place of its own
     for name in ("body", "orelse", "finalbody"):
         if inner := getattr(node, name, None):
             yield inner

@@ -79,6 +79,14 @@ def test_fourth_block_is_found() -> None:
     assert "f nests 4 blocks" in finding
 
 
+def test_with_does_not_count_in_tests() -> None:
+    """In a test file a fourth block passes where one of them is a ``with``."""
+    text = _NESTED.format(deepest="                pass").replace("while b", "with b")
+    text = text.replace("pass", "if c:\n                    pass")
+    assert not _findings(text, "tests/test_x.py")
+    assert len(_findings(text)) == 1
+
+
 @pytest.mark.parametrize(
     "docstring",
     [
