@@ -16,7 +16,7 @@ COMPILE ?= $(shell command -v $${CC:-cc} >/dev/null 2>&1 && $(PYTHON) -c '$(CAN_
 HOT := $(shell sed -e 's/\#.*//' tools/hot.txt)
 export TAILRING_COMPILE := $(COMPILE)
 
-.PHONY: install run test test-pure check interop bench fmt lint type sim fuzz pins clean
+.PHONY: install run test test-pure check interop bench fmt lint type sim fuzz docs pins clean
 
 # ---------------------------------------------------------------- installing
 

@@ -1,6 +1,5 @@
 """The load balancer keeps the contract of every stage, with and without queues."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -69,8 +68,8 @@ class TestExporter(StageContract):
     """The whole part, with real clients that are never asked for anything."""
 
     @pytest.fixture
-    async def subject(self, keys: dict[str, Any]) -> AsyncIterator[Any]:
+    async def subject(self, keys: dict[str, Any]) -> LoadBalancingExporter:
         config = LoadBalancingConfig.model_validate(
             {"resolver": {"static": {"hostnames": ["127.0.0.1:9"]}}, **keys}
         )
-        yield LoadBalancingExporter(config, metrics=Metrics(), name="load_balancing")
+        return LoadBalancingExporter(config, metrics=Metrics(), name="load_balancing")
