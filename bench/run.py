@@ -67,26 +67,27 @@ def main() -> None:
     chosen = [it for it in cases(quick=options.quick) if it.kind in options.only]
     readings: dict[tuple[Case, str], list[float]] = {}
     for run in range(options.runs):
+        print(f"run {run + 1} of {options.runs}")
         for case in chosen:
             for side in (it for it in options.sides if _measured(case, it)):
                 number = _try(case, side, seed=100 * run + 1)
-                if number is not None:
-                    readings.setdefault((case, side), []).append(number)
-                    print(f"{run + 1}/{options.runs} {side} {number:8.3f} {case}")
-                sys.stdout.flush()
+                readings.setdefault((case, side), []).extend(number)
     text = page(readings, _machine(), runs=options.runs, quick=options.quick)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(text)
     print(f"wrote {options.out}")
 
 
-def _try(case: Case, side: str, *, seed: int) -> float | None:
+def _try(case: Case, side: str, *, seed: int) -> list[float]:
     """One measurement; one that fails is told, and the page says "not measured"."""
     try:
-        return measure(case, side, seed=seed)
+        number = measure(case, side, seed=seed)
     except (ChildFailed, RuntimeError, TimeoutError) as error:
         print(f"{side} {case} failed: {error}", file=sys.stderr)
-        return None
+        return []
+    print(f"  {side} {number:8.3f} {case}")
+    sys.stdout.flush()
+    return [number]
 
 
 def _options() -> argparse.Namespace:

@@ -122,7 +122,7 @@ _PAYMENT = Operation(
     "shop.Payment/Charge",
     (20, 140),
     {**_rpc("Payment", "Charge"), "payment.method": "card"},
-    fails=0.06,
+    fails=0.12,
     failure="card declined by the bank",
     slow=0.04,
 )
@@ -132,7 +132,7 @@ _SHIPPING = Operation(
     (8, 40),
     _rpc("Shipping", "Book"),
     (replace(_INVENTORY, name="shop.Inventory/Reserve", calls=(_RESERVE,)),),
-    fails=0.01,
+    fails=0.03,
     failure="no carrier for this address",
 )
 _EMAIL = Operation(
@@ -140,7 +140,7 @@ _EMAIL = Operation(
     "POST /send",
     (3, 30),
     {**_http("POST", "/send"), "messaging.template": "order-confirmation"},
-    fails=0.005,
+    fails=0.01,
     failure="mailbox unavailable",
 )
 _CHECKOUT = Operation(
