@@ -112,6 +112,7 @@ def test_receiver_keys_that_are_refused(protocol: str, key: str, reason: str) ->
         ("grpc", {"transport": "udp"}, "tcp"),
         ("http", {"compression_algorithms": ["zstd"]}, "gzip"),
         ("http", {"traces_url_path": "v1/traces"}, "must begin with /"),
+        ("http", {"endpoint": "", "transport": "unix"}, "needs a path"),
         ("grpc", {"max_recv_msg_size_mib": -1}, "greater than or equal to 0"),
         ("grpc", {"max_recv_msg_size_mib": "64"}, "whole number"),
         ("grpc", {"endpont": "localhost:4317"}, "unknown key"),

@@ -1,5 +1,6 @@
 """OTLP over gRPC and HTTP, in and out, on raw bytes."""
 
+from tailring_otlpio.assembly import Assembly, Part
 from tailring_otlpio.client import MetadataItems, TraceClient
 from tailring_otlpio.client_config import (
     KeepaliveClientConfig,
@@ -22,6 +23,7 @@ from tailring_otlpio.target import grpc_target
 
 __all__ = [
     "SPLIT_REASONS",
+    "Assembly",
     "GrpcServerConfig",
     "HttpServerConfig",
     "KeepaliveClientConfig",
@@ -31,6 +33,7 @@ __all__ = [
     "OtlpIoError",
     "OtlpReceiver",
     "OtlpReceiverConfig",
+    "Part",
     "ReceiverSettings",
     "TlsClientConfig",
     "TraceClient",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version as version_of
 
 from tailring_hashring import COMPILED as RING_COMPILED
-from tailring_otlpio import OtlpExporter, OtlpExporterConfig
-from tailring_otlpio.assembly import Assembly, Part
+from tailring_otlpio import Assembly, OtlpExporter, OtlpExporterConfig, Part
 from tailring_otlpwire import COMPILED as WIRE_COMPILED
 from tailring_pipeline import (
     BatchConfig,
