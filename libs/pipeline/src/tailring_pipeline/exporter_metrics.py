@@ -6,7 +6,7 @@ several backends of a component appends its endpoint, so that each backend has a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tailring_pipeline.consumer import Signal
 from tailring_pipeline.doors import Door
@@ -84,8 +84,12 @@ class ExporterMetrics:
         *,
         signal: Signal = Signal.TRACES,
         counts_sending: bool = True,
+        doors: Iterable[Door] = Door,
     ) -> None:
-        """Not ``counts_sending``: what is sent and what fails is counted elsewhere, for
+        """``doors``: by which of them this exporter can lose spans; each has a series
+        from the start, so that its growth from zero can be seen.
+
+        Not ``counts_sending``: what is sent and what fails is counted elsewhere, for
         each backend, and must not be counted a second time under this id."""
         self.exporter_id = exporter_id
         self._metrics = metrics
@@ -101,7 +105,7 @@ class ExporterMetrics:
         )
         self._lost = {
             door: metrics.counter(LOST_SPANS, door=door.value, **self._own)
-            for door in Door
+            for door in doors
         }
 
     def lost(self, door: Door, items: int) -> None:
@@ -123,5 +127,5 @@ class ExporterMetrics:
             self._metrics.remove(spec, **self._own)
         for spec in (QUEUE_SIZE, QUEUE_CAPACITY, IN_FLIGHT_REQUESTS):
             self._metrics.remove(spec, **self._typed)
-        for door in Door:
+        for door in self._lost:
             self._metrics.remove(LOST_SPANS, door=door.value, **self._own)

@@ -122,7 +122,7 @@ class BackendMetrics:
     def __init__(self, metrics: Metrics, exporter: str, address: str) -> None:
         self._metrics = metrics
         self._address = address
-        self.exporter = ExporterMetrics(metrics, f"{exporter}/{address}")
+        self.exporter = ExporterMetrics(metrics, f"{exporter}/{address}", doors=())
         self._latency = metrics.histogram(LATENCY, endpoint=address)
         self._outcome = {
             success: metrics.counter(
