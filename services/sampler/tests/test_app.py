@@ -243,3 +243,19 @@ def test_a_file_of_the_router_is_refused(
     path.write_text(yaml.safe_dump(tree))
     assert command.main(["validate", "--config", str(path)]) == 2
     assert "run that with tailring-router" in " ".join(capsys.readouterr().err.split())
+
+
+async def test_one_component_in_two_pipelines_adds_up(tmp_path: Path) -> None:
+    """A component that two pipelines name is made twice and counted in one series."""
+    async with Backend() as backend:
+        tree = tree_of(backend.address)
+        pipeline = tree["service"]["pipelines"].pop("traces")
+        tree["service"]["pipelines"] = {"traces/a": pipeline, "traces/b": pipeline}
+        async with running(tree, tmp_path) as sampler:
+            await sampler.send(otlp.realistic_request(80, 1))
+            await asyncio.sleep(0.3)
+            held = sampler.metrics.value("tailring_sampler_spans_held")
+            live = "otelcol_processor_tail_sampling_sampling_traces_on_memory"
+            assert (held, sampler.metrics.value(live)) == (160, 20)
+            await sampler.drain()
+            assert sampler.metrics.value("tailring_sampler_spans_received") == 160

@@ -141,6 +141,7 @@ class Release:
         self._changed = Wakeups()
         self._terminated = False
         self.spans_taken = 0
+        self.spans_delivered = 0
         self.spans_held = 0
         self.bytes_held = 0
         self._delivered = metrics.counter(DELIVERED, processor=processor)
@@ -148,18 +149,13 @@ class Release:
         self._lost: dict[str, int] = {}
         self._rejections = FailureLog("Kept traces were rejected.", log=self._log)
         self._waiting = FailureLog("Kept traces wait.", log=self._log, level="warning")
-        metrics.gauge_callback(HELD_SPANS, lambda: self.spans_held, processor=processor)
-        metrics.gauge_callback(HELD_BYTES, lambda: self.bytes_held, processor=processor)
+        self._held_spans = metrics.gauge(HELD_SPANS, processor=processor)
+        self._held_bytes = metrics.gauge(HELD_BYTES, processor=processor)
 
     @property
     def full(self) -> bool:
         """Whether more would be hoarding: stop judging, refuse new spans."""
         return self.bytes_held >= self._settings.held_bytes_max
-
-    @property
-    def spans_delivered(self) -> int:
-        """Spans that the next consumer took."""
-        return self._delivered.value
 
     @property
     def spans_lost(self) -> int:
@@ -170,8 +166,7 @@ class Release:
         """Take a kept trace; the release owns it afterwards. Needs a running loop."""
         assert not self._terminated
         self.spans_taken += trace.spans
-        self.spans_held += trace.spans
-        self.bytes_held += trace.size_bytes
+        self._hold(trace.spans, trace.size_bytes)
         self._open.add(trace)
         if (
             self._open.spans >= self._settings.batch_spans_max
@@ -303,7 +298,7 @@ class Release:
 
     def _settle(self, traces: list[KeptTrace]) -> None:
         self._let_go(traces)
-        self._delivered.add(sum(trace.spans for trace in traces))
+        self._count_delivered(sum(trace.spans for trace in traces))
         if self._on_delivered is not None:
             self._on_delivered([trace.trace_id for trace in traces])
 
@@ -311,7 +306,7 @@ class Release:
         spans = sum(trace.spans for trace in traces)
         lost = spans if rejected.items is None else min(rejected.items, spans)
         self._let_go(traces)
-        self._delivered.add(spans - lost)
+        self._count_delivered(spans - lost)
         self._count_lost(lost, "rejected")
         self._rejections.failed(rejected, lost)
         # The backend has answered for all of them; none is under way any more.
@@ -322,11 +317,21 @@ class Release:
         self._let_go(traces)
         self._count_lost(sum(trace.spans for trace in traces), reason)
 
+    def _count_delivered(self, spans: int) -> None:
+        self.spans_delivered += spans
+        self._delivered.add(spans)
+
     def _count_lost(self, spans: int, reason: str) -> None:
         self._lost[reason] = self._lost.get(reason, 0) + spans
         counter = self._metrics.counter(LOST, processor=self._processor, reason=reason)
         counter.add(spans)
 
     def _let_go(self, traces: list[KeptTrace]) -> None:
-        self.spans_held -= sum(trace.spans for trace in traces)
-        self.bytes_held -= sum(trace.size_bytes for trace in traces)
+        spans = sum(trace.spans for trace in traces)
+        self._hold(-spans, -sum(trace.size_bytes for trace in traces))
+
+    def _hold(self, spans: int, size_bytes: int) -> None:
+        self.spans_held += spans
+        self.bytes_held += size_bytes
+        self._held_spans.add(spans)
+        self._held_bytes.add(size_bytes)

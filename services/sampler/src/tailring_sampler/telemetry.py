@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from tailring_runtime.metrics import Counter, Histogram, Metrics, MetricSpec
+from tailring_runtime.metrics import Counter, Gauge, Histogram, Metrics, MetricSpec
 from tailring_sampler.doors import Decision, Door
 from tailring_sampler.judge import PolicyTally
 from tailring_sampler.sampler import Sampler
@@ -155,33 +155,31 @@ _DECISIONS = (Decision.SAMPLED, Decision.NOT_SAMPLED, Decision.DROPPED)
 
 
 class _Carried:
-    """A counter that follows a growing integer."""
+    """A counter or gauge that moves as an integer does; several may share it."""
 
-    def __init__(self, counter: Counter, read: Callable[[], int]) -> None:
-        self._counter = counter
+    def __init__(self, series: Counter | Gauge, read: Callable[[], int]) -> None:
+        self._series = series
         self._read = read
         self._last = 0
 
     def carry(self) -> None:
-        """Add what the integer grew by."""
+        """Add what the integer grew by, or fell."""
         value = self._read()
-        self._counter.add(value - self._last)
+        self._series.add(value - self._last)
         self._last = value
 
 
 class SamplerTelemetry:
     """Carries the numbers of one `Sampler` into the metrics of the process.
 
-    ``processor`` is the component's id. Upstream's series have no such label; several
-    processors add up in them.
+    ``processor`` is the component's id. Upstream's series have no such label. Samplers
+    that share a series, as one component in two pipelines does, add up in it.
     """
 
     def __init__(self, metrics: Metrics, sampler: Sampler, *, processor: str) -> None:
         self._metrics = metrics
         self._sampler = sampler
         self._processor = processor
-        self._live = metrics.gauge(LIVE_TRACES)
-        self._live_last = 0
         self._tick_duration = metrics.histogram(TICK_DURATION)
         self._late_age = metrics.histogram(LATE_AGE)
         self._removal_age = metrics.histogram(REMOVAL_AGE)
@@ -190,16 +188,13 @@ class SamplerTelemetry:
         for tally in sampler.judge.tallies:
             self._follow_policy(tally)
         self._follow_doors()
-        self._watch_holdings()
+        self._follow_holdings()
 
     def tick(self, duration_ns: int) -> None:
         """Carry over what happened since the last tick, whose work took so long."""
         self._tick_duration.observe(duration_ns / 1e6)
         for carried in self._carried:
             carried.carry()
-        live = self._sampler.buffer.traces_live
-        self._live.add(live - self._live_last)
-        self._live_last = live
         _observe(self._late_age, self._sampler.late_ages_s)
         _observe(self._removal_age, self._sampler.removal_ages_s)
 
@@ -257,12 +252,18 @@ class SamplerTelemetry:
                 traces_left = partial(_at, buffer.traces_left, key)
                 self._follow(TRACES_LEFT, traces_left, **labels)
 
-    def _watch_holdings(self) -> None:
+    def _follow_holdings(self) -> None:
         buffer = self._sampler.buffer
-        watch = self._metrics.gauge_callback
-        watch(SPANS_HELD, lambda: buffer.spans_held, processor=self._processor)
-        watch(TRACES_PENDING, lambda: buffer.traces_pending, processor=self._processor)
-        watch(BYTES_HELD, lambda: buffer.bytes_held, processor=self._processor)
+        holdings: tuple[tuple[MetricSpec, Callable[[], int]], ...] = (
+            (SPANS_HELD, lambda: buffer.spans_held),
+            (TRACES_PENDING, lambda: buffer.traces_pending),
+            (BYTES_HELD, lambda: buffer.bytes_held),
+        )
+        for spec, read in holdings:
+            gauge = self._metrics.gauge(spec, processor=self._processor)
+            self._carried.append(_Carried(gauge, read))
+        live = self._metrics.gauge(LIVE_TRACES)
+        self._carried.append(_Carried(live, lambda: buffer.traces_live))
 
 
 def _at(counts: dict[tuple[Door, Decision], int], key: tuple[Door, Decision]) -> int:
