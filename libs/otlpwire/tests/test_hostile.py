@@ -74,6 +74,8 @@ REFUSED: Final = {
     "a group ended outside its message": field(1, tag(9, 3)) + tag(9, 4),
     "an end without a group": tag(9, 4),
     "a bad field in a group": group_field(9, b"\x00\x00"),
+    "a long field number 0 in a group": group_field(9, b"\x80\x00\x00"),
+    "a tag above 32 bits in a group": group_field(9, varint(2**32 + 8) + b"\x00"),
     "a size in a group beyond the end": group_field(9, b"\x0a\x7f"),
     "groups nested 101 deep": nested_groups(101),
     "a bomb of a million groups": tag(9, 3) * 1_000_000,

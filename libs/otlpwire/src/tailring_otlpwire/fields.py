@@ -153,7 +153,9 @@ def skip_group(buf: bytes, pos: i64, end: i64, tag: i64, nesting: i64) -> i64:
         if pos >= end:
             raise WireError(at, "group not ended")
         here = pos
-        tag, pos = read_tag(buf, pos, end)
+        tag, pos = read_short(buf, pos, end)
+        if tag < FIRST_TAG or tag > TAG_MAX:
+            raise WireError(here, "field number out of range in a group")
         kind = tag & 7
         if kind == GROUP:
             begun.append(tag)
