@@ -39,7 +39,7 @@ class _Rig:
             BatchConfig.model_validate(written or {}),
             consumer=self.sink,
             metrics=self.metrics,
-            settings=settings,
+            settings=settings or BatchSettings(quiet_s=0),
         )
 
     def send(self, items: int = 1, *, payload: bytes = b"x") -> asyncio.Task[None]:
@@ -75,6 +75,45 @@ async def test_members_go_together_after_the_timeout() -> None:
     assert rig.sink.batches == [Batch(b"abcd", 5)]
     assert _now_s() == pytest.approx(0.2)
     assert rig.value("batch_timeout_trigger_send") == 1
+
+
+QUIET = BatchSettings(quiet_s=0.005)
+
+
+@virtual_time
+async def test_a_batch_goes_when_nobody_else_comes() -> None:
+    """A client that waits alone is answered after the quiet time, not the timeout."""
+    rig = _Rig({"timeout": 10_000_000_000}, settings=QUIET)
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    await rig.send(3)
+    assert loop.time() - began_s == pytest.approx(0.005, abs=0.002)
+    assert [batch.items for batch in rig.sink.batches] == [3]
+    rig.batch.check_invariants()
+
+
+@virtual_time
+async def test_members_that_keep_coming_go_together() -> None:
+    """As long as the pauses are shorter than the quiet time the batch is filled."""
+    rig = _Rig({"timeout": 10_000_000_000}, settings=QUIET)
+    callers = []
+    for _ in range(10):
+        callers.append(rig.send(1))
+        await asyncio.sleep(0.003)
+    await asyncio.gather(*callers)
+    assert [batch.items for batch in rig.sink.batches] == [10]
+
+
+@virtual_time
+async def test_the_timeout_ends_a_batch_that_never_gets_quiet() -> None:
+    """Members that keep coming wait no longer than the timeout."""
+    rig = _Rig({"timeout": 20_000_000}, settings=QUIET)
+    callers = []
+    for _ in range(20):
+        callers.append(rig.send(1))
+        await asyncio.sleep(0.003)
+    await asyncio.gather(*callers)
+    assert len(rig.sink.batches) in (3, 4)
 
 
 @virtual_time

@@ -10,8 +10,9 @@ Rules:
 * A member whose sender goes away leaves the batch if that has not been sent.
 * accepted = delivered + returned + lost + held, in items, always.
 
-How it works: members collect until ``send_batch_size`` items are there or the oldest
-has waited for ``timeout``; without a timeout or a size each goes at once, as upstream.
+How it works: members collect until ``send_batch_size`` items are there, or the oldest
+has waited for ``timeout``, or no other came for ``quiet_s``: whoever waits for an
+answer sends nothing meanwhile, so a pause may mean that everybody waits. Without a timeout or a size each goes at once, as upstream.
 With ``send_batch_max_size`` a batch is sent before a member would make it too large,
 and a single member above it is cut. Several batches may be in flight. Nothing is tried
 twice here.
@@ -47,10 +48,16 @@ ALONE_AT_ONCE_MAX = 16
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """The bounds of what waits or is in flight; one batch alone may exceed them."""
+    """The bounds of what waits or is in flight; one batch alone may exceed them.
+
+    ``quiet_s`` 0: only size and timeout send a batch. That is right behind a stage that
+    goes on sending while it waits, and wrong behind clients, whose deadline may be
+    shorter than the timeout.
+    """
 
     items_max: int = 1_000_000
     bytes_max: int = 256 * 1024 * 1024
+    quiet_s: float = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,8 @@ class BatchProcessor:
         self._tasks = TaskSet(name, metrics=metrics)
         self._idle = Wakeups()
         self._timer: asyncio.TimerHandle | None = None
+        self._quiet_timer: asyncio.TimerHandle | None = None
+        self._added_at_s = 0.0
         self._closed = False
         # Members of the batch that is being filled, and of those that were sent.
         self._filling: dict[_Member, None] = {}
@@ -190,10 +199,26 @@ class BatchProcessor:
         config = self._config
         if config.timeout == 0 or self._filling_items >= config.send_batch_size:
             self._send(Trigger.SIZE)
-        elif self._timer is None:
-            loop = asyncio.get_running_loop()
+            return
+        loop = asyncio.get_running_loop()
+        if self._timer is None:
             delay_s = config.timeout / SECOND_NS
             self._timer = loop.call_later(delay_s, self._send, Trigger.TIMEOUT)
+        quiet_s = self._settings.quiet_s
+        if quiet_s:
+            self._added_at_s = loop.time()
+            if self._quiet_timer is None:
+                self._quiet_timer = loop.call_later(quiet_s, self._on_quiet)
+
+    def _on_quiet(self) -> None:
+        """Send if nobody came lately; else look again when it could be quiet."""
+        loop = asyncio.get_running_loop()
+        quiet_at_s = self._added_at_s + self._settings.quiet_s
+        if loop.time() >= quiet_at_s:
+            self._quiet_timer = None
+            self._send(Trigger.TIMEOUT)
+        else:
+            self._quiet_timer = loop.call_at(quiet_at_s, self._on_quiet)
 
     def _send(self, trigger: Trigger) -> None:
         members = self._take_filling()
@@ -205,6 +230,9 @@ class BatchProcessor:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._quiet_timer is not None:
+            self._quiet_timer.cancel()
+            self._quiet_timer = None
         members = list(self._filling)
         self._filling.clear()
         self._filling_items = 0
