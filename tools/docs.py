@@ -11,12 +11,18 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
+from types import ModuleType
 
 from tailring_router import components as router
-from tailring_runtime.config import ComponentType, Registry
-from tailring_runtime.config.describe import KeyRow, describe
-from tailring_runtime.config.telemetry import TelemetryConfig
+from tailring_runtime.config import (
+    ComponentType,
+    KeyRow,
+    Registry,
+    TelemetryConfig,
+    describe,
+)
 from tailring_runtime.metrics import MetricSpec
 from tailring_runtime.settings import Settings
 from tailring_sampler import components as sampler
@@ -152,20 +158,16 @@ def metrics_page() -> Iterator[str]:
 
 def metric_specs() -> set[MetricSpec]:
     """The `MetricSpec` constants of every module of every package."""
-    found: set[MetricSpec] = set()
+    values = chain.from_iterable(vars(module).values() for module in _modules())
+    return {value for value in values if isinstance(value, MetricSpec)}
+
+
+def _modules() -> Iterator[ModuleType]:
     for package in PACKAGES:
-        for module in _modules(package):
-            for value in vars(importlib.import_module(module)).values():
-                if isinstance(value, MetricSpec):
-                    found.add(value)
-    return found
-
-
-def _modules(package: str) -> Iterator[str]:
-    folder = importlib.import_module(package).__path__
-    for info in pkgutil.walk_packages(folder, prefix=f"{package}."):
-        if not info.name.endswith(("__main__", "__mypyc")):
-            yield info.name
+        folder = importlib.import_module(package).__path__
+        for info in pkgutil.walk_packages(folder, prefix=f"{package}."):
+            if not info.name.endswith(("__main__", "__mypyc")):
+                yield importlib.import_module(info.name)
 
 
 def _cell(text: str) -> str:

@@ -12,10 +12,10 @@ Rules:
 
 How it works: members collect until ``send_batch_size`` items are there, or the oldest
 has waited for ``timeout``, or no other came for ``quiet_s``: whoever waits for an
-answer sends nothing meanwhile, so a pause may mean that everybody waits. Without a timeout or a size each goes at once, as upstream.
-With ``send_batch_max_size`` a batch is sent before a member would make it too large,
-and a single member above it is cut. Several batches may be in flight. Nothing is tried
-twice here.
+answer sends nothing meanwhile, so a pause may mean that everybody waits. Without a
+timeout or a size each goes at once, as upstream. With ``send_batch_max_size`` a batch
+is sent before a member would make it too large, and a single member above it is cut.
+Several batches may be in flight. Nothing is tried twice here.
 """
 
 from __future__ import annotations
