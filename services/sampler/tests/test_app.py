@@ -13,8 +13,9 @@ import grpc.aio
 import pytest
 import yaml
 
+from tailring_otlpio import Assembly
 from tailring_runtime.config import load
-from tailring_runtime.health import State
+from tailring_runtime.health import Health, State
 from tailring_runtime.metrics import Metrics
 from tailring_sampler import __main__ as command
 from tailring_sampler import app, components
@@ -58,7 +59,7 @@ def tree_of(backend: str, **processors: Any) -> Tree:
 class Running:
     """A started sampler and a channel to it."""
 
-    def __init__(self, sampling: app.Sampling, metrics: Metrics) -> None:
+    def __init__(self, sampling: Assembly, metrics: Metrics) -> None:
         self.sampling = sampling
         self.metrics = metrics
         (receiver,) = sampling.receivers.values()
@@ -87,13 +88,15 @@ async def running(tree: Tree, folder: Path) -> AsyncIterator[Running]:
     path.write_text(yaml.safe_dump(tree))
     loaded = load([str(path)], environ={}, registry=components.registry())
     metrics = Metrics()
-    sampling = app.Sampling(loaded.config, metrics)
+    sampling = app.assemble(loaded.config, metrics)
     groups: Sequence[Sequence[Any]] = sampling.stages
     try:
         for group in reversed(groups):
             for stage in group:
                 await stage.start()
-        sampling.follow(State.RUNNING)
+        health = Health()
+        sampling.follow(health)
+        health.move(State.RUNNING)
         yield Running(sampling, metrics)
     finally:
         for group in groups:

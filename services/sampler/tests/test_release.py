@@ -178,7 +178,7 @@ async def test_an_unexpected_error_is_tried_again() -> None:
 async def test_one_poisonous_trace_costs_no_other() -> None:
     """After a rejection each trace is sent alone once; only the bad one is lost."""
     rig = Rig(Sink())
-    bad = Rejected("bad", "no")
+    bad = Rejected("invalid_argument", "no")
     rig.sink.script([bad, None, bad, None])
     rig.offer(1, 2, 3)
     await rig.release.flush(60)
@@ -186,6 +186,18 @@ async def test_one_poisonous_trace_costs_no_other() -> None:
     lost = rig.metrics.value("tailring_sampler_spans_lost", reason="rejected")
     assert lost == SPANS
     assert sorted(int.from_bytes(one) for one in rig.answered) == [1, 2, 3]
+    await rig.end()
+
+
+@virtual_time
+async def test_what_no_trace_is_to_blame_for_is_not_taken_apart() -> None:
+    """Without permission every trace would be rejected; none is sent a second time."""
+    rig = Rig(Sink())
+    rig.sink.script([Rejected("permission_denied", "no")])
+    rig.offer(1, 2, 3)
+    await rig.release.flush(60)
+    assert len(rig.sink.turned_away) == 1
+    assert rig.release.spans_lost == 3 * SPANS
     await rig.end()
 
 
@@ -240,7 +252,7 @@ def test_what_is_left_at_the_end_is_lost_by_name(answer: str) -> None:
         elif answer == "refuse":
             rig.sink.refuse()
         else:
-            rig.sink.script([Rejected("bad", "no"), None])
+            rig.sink.script([Rejected("invalid_argument", "no"), None])
             rig.sink.refuse()
         rig.offer(1, 2, 3, 4, 5)
         await asyncio.sleep(1)

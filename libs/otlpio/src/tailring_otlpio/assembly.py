@@ -2,9 +2,9 @@
 
     receivers -> processors, in the order of each pipeline -> exporters
 
-What it is: the part of the wiring that both services share. A service says how one
-exporter and one processor are made from its model; everything else (who stands behind
-whom, what is shared, in which order parts start and drain) is decided here once.
+What it is: the wiring that both services share, and the parts that both can run. A
+service adds how its own exporters and processors are made from their models; who stands
+behind whom, what is shared, and in which order parts start and drain is decided here.
 
 Parts are made against the flow of data, because each is given the one behind it.
 Exporters and receivers are shared by the pipelines that name them; processors are made
@@ -13,12 +13,28 @@ for each pipeline anew, as upstream does. Only what a pipeline names is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
+from tailring_otlpio.client_config import OtlpExporterConfig
+from tailring_otlpio.exporter import OtlpExporter
 from tailring_otlpio.receiver import OtlpReceiver
 from tailring_otlpio.receiver_config import OtlpReceiverConfig
-from tailring_pipeline import Consumer, Stage, fan_out
+from tailring_pipeline import (
+    BatchConfig,
+    BatchProcessor,
+    BatchSettings,
+    Consumer,
+    DebugConfig,
+    DebugExporter,
+    ExporterMetrics,
+    MemoryLimiter,
+    MemoryLimiterConfig,
+    NopConfig,
+    NopExporter,
+    Stage,
+    fan_out,
+)
 from tailring_runtime.config import (
     CollectorConfig,
     ComponentId,
@@ -28,19 +44,19 @@ from tailring_runtime.config import (
 from tailring_runtime.health import Health, State
 from tailring_runtime.metrics import Metrics
 
-__all__ = ["Assembly", "Part"]
+__all__ = ["Assembly", "MakeExporter", "MakeProcessor", "Part"]
 
 
 class Part(Consumer, Stage, Protocol):
     """What stands behind a receiver: it takes batches and has a life."""
 
 
-E_co = TypeVar("E_co", bound=Part, covariant=True)
-MakeExporter = Callable[[ComponentId, ConfigModel], E_co]
-MakeProcessor = Callable[[ComponentId, ConfigModel, Consumer], Part]
+# From a component's id and its model (of the type it is registered for) to its part.
+MakeExporter = Callable[[ComponentId, Any], Part]
+MakeProcessor = Callable[[ComponentId, Any, Consumer], Part]
 
 
-class Assembly(Generic[E_co]):
+class Assembly:
     """All parts of one process; made on the running loop, not started."""
 
     def __init__(
@@ -48,19 +64,17 @@ class Assembly(Generic[E_co]):
         config: CollectorConfig,
         *,
         metrics: Metrics,
-        exporter: MakeExporter[E_co],
-        processor: MakeProcessor,
+        exporters: Mapping[type[ConfigModel], MakeExporter] | None = None,
+        processors: Mapping[type[ConfigModel], MakeProcessor] | None = None,
     ) -> None:
-        """``exporter`` and ``processor`` make one part from its id and its model."""
+        """``exporters`` and ``processors`` are the service's own, by their models."""
         self._config = config
         self._metrics = metrics
-        self.exporters: dict[ComponentId, E_co] = {
-            component: exporter(component, config.exporters[component])
-            for component in self._used("exporters")
-        }
+        self._own_processors = processors or {}
+        self.exporters = self._make_exporters(exporters or {})
         self.processors: list[list[Part]] = []
         heads = {
-            pipeline_id: self._make_processors(pipeline, processor)
+            pipeline_id: self._make_processors(pipeline)
             for pipeline_id, pipeline in config.service.pipelines.items()
         }
         self.receivers = self._make_receivers(heads)
@@ -92,16 +106,74 @@ class Assembly(Generic[E_co]):
             for component in getattr(pipeline, kind)
         }
 
-    def _make_processors(self, pipeline: Pipeline, make: MakeProcessor) -> Consumer:
+    def _make_exporters(
+        self, own: Mapping[type[ConfigModel], MakeExporter]
+    ) -> dict[ComponentId, Part]:
+        made: dict[ComponentId, Part] = {}
+        for component in self._used("exporters"):
+            model = self._config.exporters[component]
+            make = own.get(type(model), self._exporter)
+            made[component] = make(component, model)
+        return made
+
+    def _make_processors(self, pipeline: Pipeline) -> Consumer:
         """One pipeline's processors; returns where its data goes in."""
         chain: list[Part] = []
         consumer = fan_out([self.exporters[one] for one in pipeline.exporters])
-        for component in reversed(pipeline.processors):
-            part = make(component, self._config.processors[component], consumer)
+        models = [self._config.processors[one] for one in pipeline.processors]
+        for at in reversed(range(len(models))):
+            component, model = pipeline.processors[at], models[at]
+            own = self._own_processors.get(type(model))
+            if own is not None:
+                part = own(component, model, consumer)
+            else:
+                # A service's own processor holds data itself and waits for nobody.
+                waited_for = not any(
+                    type(m) in self._own_processors for m in models[:at]
+                )
+                part = self._processor(
+                    component, model, consumer=consumer, waited_for=waited_for
+                )
             chain.insert(0, part)
             consumer = part
         self.processors.append(chain)
         return consumer
+
+    def _exporter(self, component: ComponentId, model: ConfigModel) -> Part:
+        metrics, name = self._metrics, str(component)
+        match model:
+            case OtlpExporterConfig():
+                return OtlpExporter(model, metrics=metrics, name=name)
+            case DebugConfig():
+                return DebugExporter(model, metrics=ExporterMetrics(metrics, name))
+            case NopConfig():
+                return NopExporter(metrics=ExporterMetrics(metrics, name))
+        raise AssertionError(f"no exporter is made from {type(model).__name__}")
+
+    def _processor(
+        self,
+        component: ComponentId,
+        model: ConfigModel,
+        *,
+        consumer: Consumer,
+        waited_for: bool,
+    ) -> Part:
+        metrics, name = self._metrics, str(component)
+        match model:
+            case BatchConfig():
+                settings = BatchSettings() if waited_for else BatchSettings(quiet_s=0)
+                return BatchProcessor(
+                    model,
+                    consumer=consumer,
+                    metrics=metrics,
+                    name=name,
+                    settings=settings,
+                )
+            case MemoryLimiterConfig():
+                return MemoryLimiter(
+                    model, consumer=consumer, metrics=metrics, name=name
+                )
+        raise AssertionError(f"no processor is made from {type(model).__name__}")
 
     def _make_receivers(
         self, heads: dict[ComponentId, Consumer]

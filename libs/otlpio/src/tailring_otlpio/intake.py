@@ -2,7 +2,8 @@
 
 Rules:
 
-* A request is validated once, here; nothing malformed gets past it.
+* A request is validated once, here; nothing malformed gets past it. Spans where OTLP
+  had them before 0.15 are brought to their place first: no stage looks there.
 * It is refused at the door when too many requests or bytes are in flight, or while
   the receiver drains. Nothing waits for a place.
 * Whatever the pipeline raises becomes an `Answer`; `accept` raises nothing.
@@ -25,7 +26,7 @@ from tailring_otlpio.metrics import (
     ReceiverMetrics,
 )
 from tailring_otlpio.status import Answer, Outcome
-from tailring_otlpwire import WireError, validate
+from tailring_otlpwire import WireError, modernised, validate
 from tailring_pipeline import Batch, Consumer, Refused, Rejected
 from tailring_runtime.logs import get_logger
 from tailring_runtime.metrics import Metrics
@@ -128,6 +129,7 @@ class Intake:
 
     async def _take(self, payload: bytes, counted: ReceiverMetrics) -> Answer:
         try:
+            payload = modernised(payload)
             spans = validate(payload)
         except WireError as error:
             counted.ended(Outcome.FAILURE, 0)

@@ -1,28 +1,16 @@
-"""The router, wired by hand: what each component of its file becomes."""
+"""The router: receivers, processors of the pipeline, and the load balancer last."""
 
 from __future__ import annotations
 
 from importlib.metadata import version as version_of
 
 from tailring_hashring import COMPILED as RING_COMPILED
-from tailring_otlpio import Assembly, OtlpExporter, OtlpExporterConfig, Part
+from tailring_otlpio import Assembly, Part
 from tailring_otlpwire import COMPILED as WIRE_COMPILED
-from tailring_pipeline import (
-    BatchConfig,
-    BatchProcessor,
-    Consumer,
-    DebugConfig,
-    DebugExporter,
-    ExporterMetrics,
-    MemoryLimiter,
-    MemoryLimiterConfig,
-    NopConfig,
-    NopExporter,
-)
 from tailring_router.config import LoadBalancingConfig
 from tailring_router.exporter import LoadBalancingExporter
 from tailring_runtime import lifecycle
-from tailring_runtime.config import CollectorConfig, ComponentId, ConfigModel, Loaded
+from tailring_runtime.config import CollectorConfig, ComponentId, Loaded
 from tailring_runtime.metrics import Metrics
 from tailring_runtime.process import Identity
 from tailring_runtime.settings import Settings
@@ -58,9 +46,11 @@ class Routing:
     """All parts of one router; made on the running loop, not started."""
 
     def __init__(self, config: CollectorConfig, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self.assembly: Assembly[Part] = Assembly(
-            config, metrics=metrics, exporter=self._exporter, processor=self._processor
+        def balancer(component: ComponentId, model: LoadBalancingConfig) -> Part:
+            return LoadBalancingExporter(model, metrics=metrics, name=str(component))
+
+        self.assembly = Assembly(
+            config, metrics=metrics, exporters={LoadBalancingConfig: balancer}
         )
 
     @property
@@ -71,31 +61,3 @@ class Routing:
             for part in self.assembly.exporters.values()
             if isinstance(part, LoadBalancingExporter)
         )
-
-    def _exporter(self, component: ComponentId, model: ConfigModel) -> Part:
-        metrics, name = self._metrics, str(component)
-        match model:
-            case LoadBalancingConfig():
-                return LoadBalancingExporter(model, metrics=metrics, name=name)
-            case OtlpExporterConfig():
-                return OtlpExporter(model, metrics=metrics, name=name)
-            case DebugConfig():
-                return DebugExporter(model, metrics=ExporterMetrics(metrics, name))
-            case NopConfig():
-                return NopExporter(metrics=ExporterMetrics(metrics, name))
-        raise AssertionError(f"no exporter is made from {type(model).__name__}")
-
-    def _processor(
-        self, component: ComponentId, model: ConfigModel, consumer: Consumer
-    ) -> Part:
-        metrics, name = self._metrics, str(component)
-        match model:
-            case BatchConfig():
-                return BatchProcessor(
-                    model, consumer=consumer, metrics=metrics, name=name
-                )
-            case MemoryLimiterConfig():
-                return MemoryLimiter(
-                    model, consumer=consumer, metrics=metrics, name=name
-                )
-        raise AssertionError(f"no processor is made from {type(model).__name__}")

@@ -4,8 +4,9 @@ Rules:
 
 * What is refused is kept and sent again until it is taken; what is held is bounded, and
   a full stage makes the processor stop judging and refuse new spans. Nothing is lost.
-* What is rejected is cut into its traces and each is sent once more alone, so that one
-  poisonous trace costs no other. A trace that is rejected alone is lost by name.
+* What is rejected for what may be in it is cut into its traces and each is sent once
+  more alone, so that one poisonous trace costs no other. A trace that is rejected alone
+  is lost by name.
 * spans taken = delivered + lost by each reason + held, always.
 * ``on_delivered`` is called with the ids of the traces of a batch when the next
   consumer has taken or finally rejected it; with our exporter that is when the backend
@@ -23,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tailring_otlpio import SPLIT_REASONS
 from tailring_otlpwire import join
 from tailring_pipeline import (
     Backoff,
@@ -89,7 +91,9 @@ class ReleaseSettings:
     batch_bytes_max: int = 2 << 20
     # How long the first trace of a batch waits for others.
     linger_s: float = 0.2
-    in_flight_max: int = 4
+    # Many, for a `batch` processor behind us answers only when its batch has gone; what
+    # is held is bounded in bytes, and an exporter bounds its own deliveries.
+    in_flight_max: int = 1024
     # At least a few batches, or deliveries never overlap.
     held_bytes_max: int = 64 << 20
     retry: RetryConfig = field(
@@ -243,7 +247,7 @@ class Release:
             rejected = await self._send(rest)
             if rejected is None:
                 self._settle(rest)
-            elif rejected.items is None and len(rest) > 1:
+            elif _is_suspect(rejected) and len(rest) > 1:
                 await self._deliver_each(rest)
             else:
                 self._reject(rest, rejected)
@@ -335,3 +339,8 @@ class Release:
         self.bytes_held += size_bytes
         self._held_spans.add(spans)
         self._held_bytes.add(size_bytes)
+
+
+def _is_suspect(rejected: Rejected) -> bool:
+    """Whether all was rejected for a reason that one trace alone may have given."""
+    return rejected.items is None and rejected.reason in SPLIT_REASONS
