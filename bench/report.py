@@ -15,6 +15,7 @@ Readings = Mapping[tuple[Case, str], Sequence[float]]
 
 
 _LATENCY_MS_MAX = 10.0
+_LOAD_QUIET = 0.25  # load average a core that does not disturb
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Machine:
     python: str
     wire_code: str
     peer: str
+    load_before: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,12 @@ def _machine(machine: Machine, *, runs: int, quick: bool) -> str:
         " the peer's in turn; the spread from the lowest to the highest run stands"
         " behind it.",
     ]
+    if machine.load_before > _LOAD_QUIET * machine.cores:
+        lines.append(
+            "**The machine was busy with other work: load average"
+            f" {machine.load_before:.1f} before the first run. Small requests and the"
+            " latency suffer most; the ratios less.**"
+        )
     if quick:
         lines.append(
             "**A quick run: one short pass, for a look only. `make bench` without"

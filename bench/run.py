@@ -65,6 +65,7 @@ def main() -> None:
     """Measure as the command line says."""
     options = _options()
     chosen = [it for it in cases(quick=options.quick) if it.kind in options.only]
+    machine = _machine()
     readings: dict[tuple[Case, str], list[float]] = {}
     for run in range(options.runs):
         print(f"run {run + 1} of {options.runs}")
@@ -72,7 +73,7 @@ def main() -> None:
             for side in (it for it in options.sides if _measured(case, it)):
                 number = _try(case, side, seed=100 * run + 1)
                 readings.setdefault((case, side), []).extend(number)
-    text = page(readings, _machine(), runs=options.runs, quick=options.quick)
+    text = page(readings, machine, runs=options.runs, quick=options.quick)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(text)
     print(f"wrote {options.out}")
@@ -117,6 +118,7 @@ def _machine() -> Machine:
         processor=_processor(Path("/proc/cpuinfo").read_text().splitlines()),
         python=platform.python_version(),
         wire_code="compiled" if tailring_otlpwire.COMPILED else "pure Python",
+        load_before=os.getloadavg()[1],
         peer="otelcol v0.161.0 built from its Go modules",
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bench.measure import Case
 from bench.report import Machine, Readings, page
 
@@ -12,6 +14,7 @@ _MACHINE = Machine(
     python="3.11",
     wire_code="compiled",
     peer="the peer",
+    load_before=0.1,
 )
 _ROUTER = Case("router", 1000, 100)
 _BATCHED = Case("router", 100, 100, batch=True)
@@ -54,6 +57,13 @@ def test_small_requests_are_held_against_the_peer_with_batch() -> None:
     assert "| router, 100, the peer with `batch` | 0.50 | ≤ 0.7 | met |" in _page(
         readings
     )
+
+
+def test_a_busy_machine_is_told() -> None:
+    """The page says so when other work had the machine before the first run."""
+    busy = replace(_MACHINE, load_before=3.0)
+    assert "load average 3.0" in page({}, busy, runs=1, quick=False)
+    assert "load average" not in page({}, _MACHINE, runs=1, quick=False)
 
 
 def test_a_quick_run_is_marked() -> None:
