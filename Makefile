@@ -6,6 +6,8 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Our own packages need no index; uv builds them side by side, which takes a fifth of pip's time.
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation
 PACKAGES := libs/hashring libs/otlpwire libs/runtime libs/resolvers libs/pipeline libs/otlpio libs/testkit \
 	services/router services/sampler services/cli
 CHECKED := $(wildcard libs services tests tools bench)
@@ -36,7 +38,7 @@ $(REQUIREMENTS): requirements/dev.txt
 $(INSTALLED): $(REQUIREMENTS) $(wildcard $(PACKAGES:=/pyproject.toml) $(PACKAGES:=/setup.py)) tools/hot.txt $(HOT)
 	@test $(COMPILE) = 1 || echo 'Without a C compiler and Python.h (or with COMPILE=0) the pure form is installed: it is slower.'
 	@find libs services -path '*/src/*.so' -delete; rm -f $(VENV)/.installed-*
-	$(PIP) --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
+	$(UV) --reinstall $(addprefix -e ,$(PACKAGES))
 	@touch $@
 
 # ---------------------------------------------------------------- using
