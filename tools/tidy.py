@@ -10,7 +10,8 @@ What is checked:
 * sizes: a function, a module, the parameters of a function, the nesting of blocks
 * tests: each states one fact in one sentence of a docstring; none is skipped
 * doors: a package is imported from another one only through what it publishes
-* left-overs: open ends, paths of one machine, addresses of package indexes
+* left-overs: open ends, paths of one machine, addresses of package indexes, links of
+  pages that lead nowhere
 """
 
 from __future__ import annotations
@@ -278,6 +279,22 @@ def check_lines(source: Source) -> Iterator[Finding]:
                 yield source.at(number, f"{found.group().strip()!r}: {cure}")
 
 
+_LINK = re.compile(r"\]\(([^)#\s:]+)(#[^)\s]*)?\)")
+
+
+def check_links(source: Source, root: Path) -> Iterator[Finding]:
+    """Links of a page to files of the project lead somewhere."""
+    if not source.path.endswith(".md"):
+        return
+    folder = (root / source.path).parent
+    for number, line in enumerate(source.text.split("\n"), 1):
+        for found in _LINK.finditer(line):
+            if not (folder / found.group(1)).exists():
+                yield source.at(
+                    number, f"{found.group(1)}: no such file: mend the link"
+                )
+
+
 # ---------------------------------------------------------------- all of it
 
 CHECKS: tuple[Check, ...] = (
@@ -325,7 +342,9 @@ def sources(root: Path) -> Iterator[Source]:
 def main(arguments: list[str]) -> int:
     """Print the findings under a root; 1 when there is any."""
     root = Path(arguments[0]) if arguments else Path(__file__).resolve().parents[1]
-    findings = [finding for source in sources(root) for finding in check(source)]
+    findings: list[Finding] = []
+    for source in sources(root):
+        findings += (*check(source), *check_links(source, root))
     for finding in findings:
         print(finding)
     return 1 if findings else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tools import tidy
@@ -168,3 +170,13 @@ def test_reason_allows_a_line() -> None:
     text = "def f(a, b, c, d, e, g):  # tidy: allow{}\n    pass\n"
     assert not _findings(text.format(", the wire's own six columns"))
     assert len(_findings(text.format(""))) == 1
+
+
+def test_dead_links_are_found(tmp_path: Path) -> None:
+    """A page's link to a file that is not there is found; addresses are left alone."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").touch()
+    text = "[a](../README.md#part) [b](gone.md) [c](http://a.test/x) [d](#here)\n"
+    page = tidy.read("docs/page.md", text)
+    (finding,) = tidy.check_links(page, tmp_path)
+    assert str(finding).startswith("docs/page.md:1: gone.md is not there")
