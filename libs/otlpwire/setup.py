@@ -10,6 +10,7 @@ HOT = [
     "src/tailring_otlpwire/header.py",
     "src/tailring_otlpwire/span.py",
     "src/tailring_otlpwire/validate.py",
+    "src/tailring_otlpwire/legacy.py",
     "src/tailring_otlpwire/builder.py",
     "src/tailring_otlpwire/split.py",
     "src/tailring_otlpwire/pieces.py",

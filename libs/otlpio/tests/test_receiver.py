@@ -18,7 +18,7 @@ from grpc_health.v1 import (  # type: ignore[import-untyped]  # stubs are not pi
 from tailring_otlpio import OtlpReceiver, OtlpReceiverConfig, ReceiverSettings
 from tailring_runtime.errors import StartError
 from tailring_runtime.metrics import Metrics
-from tailring_testkit import otlp
+from tailring_testkit import otlp, wire
 from tailring_testkit.otlp_clients import GrpcClient, HttpClient
 from tailring_testkit.receiver_rig import ReceiverRig, receiver_rig
 from tailring_testkit.sink import Sink
@@ -233,3 +233,15 @@ async def test_after_the_drain_nobody_is_let_in() -> None:
         for port in (rig.receiver.grpc_port, rig.receiver.http_port):
             with pytest.raises(OSError, match="Connect"):
                 await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_spans_of_old_clients_reach_the_pipeline() -> None:
+    """Spans in the field that OTLP had before 0.15 are taken and counted."""
+    new = otlp.request(otlp.span(b"t" * 16, b"s" * 8), scope="library")
+    (_, _, resource_spans), *_ = wire.split_fields(new)
+    (_, _, scope_spans), *_ = wire.split_fields(resource_spans or b"")
+    old = wire.field(1, wire.field(1000, scope_spans or b""))
+    async with receiver_rig() as rig:
+        assert (await rig.grpc.export(old)).code is grpc.StatusCode.OK
+        assert rig.counts("grpc").accepted_spans == 1
+        assert otlp.spans_of(rig.sink.payload) == otlp.spans_of(new)

@@ -10,6 +10,7 @@ from tailring_otlpwire.chunk import chunk
 from tailring_otlpwire.errors import WireError
 from tailring_otlpwire.group import HeaderCache, group
 from tailring_otlpwire.join import join, join_requests
+from tailring_otlpwire.legacy import modernised
 from tailring_otlpwire.pieces import (
     Piece,
     Summary,
@@ -36,6 +37,7 @@ __all__ = [
     "group",
     "join",
     "join_requests",
+    "modernised",
     "span_times",
     "split",
     "validate",
