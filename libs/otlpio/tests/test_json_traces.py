@@ -82,6 +82,9 @@ def test_unknown_fields_are_ignored() -> None:
         b'{"resourceSpans": null}',
         b'{"resourceSpans": []}',
         b"{}",
+        b"null",
+        b"\xef\xbb\xbf{}",
+        b'{"resourceSpans": [null]}',
         b'{"resourceSpans": [{"scopeSpans": null}]}',
     ],
 )
@@ -91,6 +94,115 @@ def test_requests_without_spans(text: bytes) -> None:
     assert not any(
         scope.spans for r in request.resource_spans for scope in r.scope_spans
     )
+
+
+def attribute(value: str) -> bytes:
+    """A span with an attribute whose value is this JSON."""
+    text = body({"attributes": [{"key": "k", "value": 0}]})
+    return text.replace(b'"value": 0', b'"value": ' + value.encode())
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "read"),
+    [
+        ('{"stringValue": null}', "string_value", ""),
+        ('{"string_value": "a"}', "string_value", "a"),
+        ('{"stringValue": "a\\ud800\\ud83d\\ude42"}', "string_value", "a\ufffd🙂"),
+        ('{"boolValue": false}', "bool_value", False),
+        ('{"intValue": "-9223372036854775808"}', "int_value", -(2**63)),
+        ('{"intValue": 9007199254740993}', "int_value", 9007199254740993),
+        ('{"intValue": 2.0}', "int_value", 2),
+        ('{"doubleValue": "Infinity"}', "double_value", float("inf")),
+        ('{"doubleValue": "-inf"}', "double_value", float("-inf")),
+        ('{"doubleValue": "2.5e3"}', "double_value", 2500.0),
+        ('{"doubleValue": 7}', "double_value", 7.0),
+        ('{"bytesValue": "-_8A"}', "bytes_value", b"\xfb\xff\x00"),
+        ('{"bytesValue": "+/8A"}', "bytes_value", b"\xfb\xff\x00"),
+        ('{"bytesValue": "AQI"}', "bytes_value", b"\x01\x02"),
+        ('{"bytesValue": "AQI="}', "bytes_value", b"\x01\x02"),
+        ('{"stringValue": "a", "intValue": 7}', "int_value", 7),
+    ],
+)
+def test_values(value: str, kind: str, read: object) -> None:
+    """Each kind of value may be written in every form that protobuf's JSON has."""
+    any_value = one_span(traces_from_json(attribute(value))).attributes[0].value
+    assert any_value.WhichOneof("value") == kind
+    assert getattr(any_value, kind) == read
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"text"',
+        "[]",
+        '{"stringValue": 7}',
+        '{"boolValue": "true"}',
+        '{"boolValue": 1}',
+        '{"intValue": 1.5}',
+        '{"intValue": true}',
+        '{"intValue": ""}',
+        '{"intValue": " 1"}',
+        '{"intValue": "1_0"}',
+        '{"intValue": "9223372036854775808"}',
+        f'{{"intValue": "{"9" * 5000}"}}',
+        '{"doubleValue": NaN}',
+        '{"doubleValue": 1e999}',
+        '{"doubleValue": "1e999"}',
+        '{"doubleValue": " 1"}',
+        '{"doubleValue": true}',
+        f'{{"doubleValue": {"9" * 400}}}',
+        '{"bytesValue": "!!!!"}',
+        '{"bytesValue": "A"}',
+        '{"bytesValue": "é"}',
+        '{"bytesValue": [1]}',
+        '{"arrayValue": []}',
+    ],
+)
+def test_malformed_values(value: str) -> None:
+    """A value of another type than its name says is malformed, never left out."""
+    with pytest.raises(MalformedBody):
+        traces_from_json(attribute(value))
+
+
+def test_enums_are_names_or_numbers() -> None:
+    """Names that the enum has, and any number, are taken."""
+    status = {"code": "STATUS_CODE_ERROR"}
+    span = one_span(
+        traces_from_json(body({"kind": "SPAN_KIND_SERVER", "status": status}))
+    )
+    assert (span.kind, span.status.code) == (2, 2)
+    assert one_span(traces_from_json(body({"kind": 77}))).kind == 77
+
+
+def test_names_that_come_twice() -> None:
+    """Lists and messages grow together, of other values the last one counts."""
+    twice = (
+        b'{"name": "a", "attributes": [{"key": "a"}], "status": {"code": 2},'
+        b' "attributes": [{"key": "b"}], "name": "b", "status": {"message": "m"}}'
+    )
+    span = one_span(traces_from_json(body({}).replace(b"[{}]", b"[" + twice + b"]")))
+    assert span.name == "b"
+    assert [one.key for one in span.attributes] == ["a", "b"]
+    assert (span.status.code, span.status.message) == (2, "m")
+
+
+def test_bytes_that_are_not_utf8() -> None:
+    """What is not UTF-8 becomes the replacement character."""
+    text = body({"name": "cafe"}).replace(b"cafe", b"caf\xe9")
+    assert one_span(traces_from_json(text)).name == "caf\ufffd"
+
+
+def test_what_is_read_is_not_deeper_than_protobuf_reads() -> None:
+    """The deepest values that are taken can be decoded again; deeper ones are not."""
+    taken = 0
+    for levels in range(40, 60):
+        nested = '{"arrayValue": {"values": [' * levels + "]}}" * levels
+        try:
+            one_span(traces_from_json(attribute(nested)))
+        except MalformedBody:
+            break
+        taken = levels
+    assert 40 < taken < 59
 
 
 @pytest.mark.parametrize(
@@ -105,6 +217,12 @@ def test_requests_without_spans(text: bytes) -> None:
         {"name": 7},
         {"startTimeUnixNano": "soon"},
         {"startTimeUnixNano": -1},
+        {"kind": "SERVER"},
+        {"kind": 2.5},
+        {"status": "ERROR"},
+        {"attributes": {"key": "value"}},
+        {"traceId": TRACE_ID + "00"},
+        {"traceId": "W4718kmYOPEJ6ZpaM4E/xgw="},
     ],
 )
 def test_malformed_spans(span: dict[str, Any]) -> None:
@@ -118,8 +236,8 @@ def test_malformed_spans(span: dict[str, Any]) -> None:
     [
         b"",
         b"[]",
-        b"null",
         b'"x"',
+        b"{} {}",
         b'{"resourceSpans": 7}',
         b'{"resourceSpans": [7]}',
         b'{"resourceSpans": {"a": 1}}',

@@ -1,42 +1,66 @@
 """OTLP JSON to the encoded request.
 
-OTLP JSON is protobuf's own JSON mapping but for ids, which are hex (in either case)
-where protobuf wants base64. They are rewritten in place, then the protobuf library
-does the rest: unknown fields are ignored, enums may be numbers or names, 64-bit
-numbers may be text.
+OTLP JSON is protobuf's JSON mapping with ids in hex. It is read as the Collector reads
+it, which is not how a protobuf library does; where the two differ the more tolerant one
+is followed, as long as nothing is lost without a word:
 
-Ids stand in spans and links only, so the walk is four plain loops and never recursive;
-depth is the protobuf library's to limit.
+* Names are lowerCamelCase or snake_case; unknown ones are skipped.
+* Null is the default of any field, and an empty message inside of a list.
+* 64-bit numbers are text or numbers, enums are numbers or names, bytes are base64 of
+  either alphabet with or without padding; NaN and the infinities are text.
+* A name that comes twice counts as in protobuf: lists and messages grow together, of
+  other values the last one counts.
+* Bytes that are not UTF-8 and lone surrogates become U+FFFD: no text of protobuf can
+  carry them.
+* What follows the document is an error: whoever sends two would lose the second.
+
+How it works: a table made from the message descriptors says for each name which reader
+takes its value. The depth is bounded before the interpreter's stack is.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
 
+from tailring_otlpio import json_values
 from tailring_otlpio.errors import MalformedBody
+from tailring_otlpio.json_values import Reader
 
 __all__ = ["traces_from_json"]
 
-# The protobuf library's own limit for binary messages.
+# How deep protobuf's decoders read messages in messages.
 _DEPTH_MAX: Final = 100
 _DETAIL_CHARS_MAX: Final = 300
-# Both spellings are legal in protobuf's JSON mapping.
-_RESOURCES: Final = ("resourceSpans", "resource_spans")
-_SCOPES: Final = ("scopeSpans", "scope_spans")
-_SPANS: Final = ("spans",)
-_LINKS: Final = ("links",)
-_IDS: Final = (
-    "traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id",
-)  # fmt: skip
+_ID_BYTES: Final = {"trace_id": 16, "span_id": 8, "parent_span_id": 8}
+
+
+class _Object(list[tuple[str, Any]]):
+    """A JSON object with its names in the order written, those that repeat included."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """How the value of one name is read: by ``shape`` if it is a message."""
+
+    name: str
+    repeated: bool
+    read: Reader
+    shape: _Shape | None
+
+
+@dataclass(slots=True)
+class _Shape:
+    """The names of a message."""
+
+    fields: dict[str, _Field] = field(default_factory=dict)
 
 
 def traces_from_json(body: bytes) -> bytes:
@@ -46,52 +70,110 @@ def traces_from_json(body: bytes) -> bytes:
     Raises `MalformedBody`.
     """
     try:
-        parsed = json.loads(body)
-        if not isinstance(parsed, dict):
-            raise MalformedBody("not OTLP JSON: the body is not an object")
-        for span in _spans(parsed):
-            _encode_ids(span)
-        message = json_format.ParseDict(
-            parsed,
-            ExportTraceServiceRequest(),
-            ignore_unknown_fields=True,
-            max_recursion_depth=_DEPTH_MAX,
+        text = body.decode("utf-8-sig", errors="replace")
+        parsed = json.loads(
+            text, object_pairs_hook=_Object, parse_constant=_refuse_constant
         )
+        message = ExportTraceServiceRequest()
+        _fill(message, parsed, shape=_REQUEST, depth=0)
     except RecursionError:
         raise MalformedBody("JSON is nested too deeply") from None
-    except (ValueError, TypeError, AttributeError, json_format.ParseError) as error:
+    except ValueError as error:
         detail = str(error)[:_DETAIL_CHARS_MAX]
         raise MalformedBody(f"not OTLP JSON: {detail}") from error
     return message.SerializeToString()
 
 
-def _spans(request: Any) -> Iterator[dict[str, Any]]:
-    """Every span and every link; whatever has another shape is left to protobuf."""
-    for resource in _children(request, _RESOURCES):
-        for scope in _children(resource, _SCOPES):
-            for span in _children(scope, _SPANS):
-                yield span
-                yield from _children(span, _LINKS)
+def _refuse_constant(literal: str) -> None:
+    raise ValueError(f"{literal} is not JSON, it must be text")
 
 
-def _children(parent: Any, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    if not isinstance(parent, dict):
+def _fill(message: Any, value: Any, *, shape: _Shape, depth: int) -> None:
+    """Read an object into ``message``; null is one without members."""
+    if value is None:
         return
-    for name in names:
-        items = parent.get(name)
-        if isinstance(items, list):
-            yield from (item for item in items if isinstance(item, dict))
-
-
-def _encode_ids(span: dict[str, Any]) -> None:
-    for name in _IDS:
-        value = span.get(name)
-        if value is None:
+    if type(value) is not _Object:
+        raise ValueError("an object was expected")
+    if depth > _DEPTH_MAX:
+        raise ValueError("messages are nested too deeply")
+    known = shape.fields
+    for name, item in value:
+        member = known.get(name)
+        if member is None:
             continue
-        if not isinstance(value, str):
-            raise MalformedBody(f"{name} is not text")
         try:
-            raw = binascii.unhexlify(value)
+            _read(message, item, member=member, depth=depth + 1)
         except ValueError as error:
-            raise MalformedBody(f"{name} is not hex: {error}") from error
-        span[name] = base64.b64encode(raw).decode()
+            raise ValueError(f"{name}: {error}") from error
+
+
+def _read(message: Any, item: Any, *, member: _Field, depth: int) -> None:
+    if member.repeated:
+        _extend(getattr(message, member.name), item, member=member, depth=depth)
+    elif member.shape is not None:
+        child = getattr(message, member.name)
+        child.SetInParent()
+        _fill(child, item, shape=member.shape, depth=depth)
+    else:
+        read = member.read(item)
+        if read is not None:
+            setattr(message, member.name, read)
+
+
+def _extend(items: Any, value: Any, *, member: _Field, depth: int) -> None:
+    if value is None:
+        return
+    if type(value) is not list:
+        raise ValueError("a list was expected")
+    for item in value:
+        if member.shape is not None:
+            _fill(items.add(), item, shape=member.shape, depth=depth)
+        else:
+            items.append(member.read(item) or "")
+
+
+# ---------------------------------------------------------------- the table
+
+
+def _numbers(found: FieldDescriptor) -> dict[str, int]:
+    assert found.enum_type is not None, "only enums are asked for their names"
+    return {name: one.number for name, one in found.enum_type.values_by_name.items()}
+
+
+_READERS: Final[dict[int, Callable[[FieldDescriptor], Reader]]] = {
+    FieldDescriptor.TYPE_STRING: lambda _: json_values.text,
+    FieldDescriptor.TYPE_BOOL: lambda _: json_values.boolean,
+    FieldDescriptor.TYPE_DOUBLE: lambda _: json_values.double,
+    FieldDescriptor.TYPE_INT32: lambda _: json_values.integer(-(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_INT64: lambda _: json_values.integer(-(2**63), 2**63 - 1),
+    FieldDescriptor.TYPE_UINT32: lambda _: json_values.integer(0, 2**32 - 1),
+    FieldDescriptor.TYPE_FIXED32: lambda _: json_values.integer(0, 2**32 - 1),
+    FieldDescriptor.TYPE_FIXED64: lambda _: json_values.integer(0, 2**64 - 1),
+    FieldDescriptor.TYPE_ENUM: lambda found: json_values.enum(_numbers(found)),
+    FieldDescriptor.TYPE_BYTES: lambda found: (
+        json_values.hex_id(_ID_BYTES[found.name])
+        if found.name in _ID_BYTES
+        else json_values.base64_bytes
+    ),
+    FieldDescriptor.TYPE_MESSAGE: lambda _: json_values.text,  # its shape reads it
+}
+
+
+def _shape_of(message: Descriptor, known: dict[str, _Shape]) -> _Shape:
+    """The shape of a message; ``known`` ends the recursion of values in values."""
+    if message.full_name in known:
+        return known[message.full_name]
+    shape = known[message.full_name] = _Shape()
+    for found in message.fields:
+        inner = found.message_type
+        one = _Field(
+            found.name,
+            found.is_repeated,
+            _READERS[found.type](found),
+            None if inner is None else _shape_of(inner, known),
+        )
+        shape.fields[found.name] = shape.fields[found.camelcase_name] = one
+    return shape
+
+
+_REQUEST: Final = _shape_of(ExportTraceServiceRequest.DESCRIPTOR, {})
