@@ -142,6 +142,17 @@ def test_a_bad_configuration_tells_every_problem(
     ]
 
 
+def test_an_unset_variable_stands_below_the_problems(
+    path: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Variables that were not set are told where they may explain a problem."""
+    monkeypatch.delenv("WHERE", raising=False)
+    sets = ["--set", "receivers.otlp.x=1", "--set", "exporters.debug.y=${env:NOPE}"]
+    assert main(SERVICE, ["validate", "--config", path, *sets]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("warning: the environment variable NOPE is not set")
+
+
 def test_config_prints_the_effective_configuration(
     path: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

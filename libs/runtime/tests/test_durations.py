@@ -36,7 +36,9 @@ def test_durations_are_read_as_go_reads_them(text: str, duration_ns: int) -> Non
     assert parse_duration(text) == duration_ns
 
 
-@pytest.mark.parametrize("text", ["", "5", "5 s", "s", "5x", "1m 30s", "--1s", ".s"])
+@pytest.mark.parametrize(
+    "text", ["", "5", "5 s", "s", "5x", "1m 30s", "--1s", ".s", "٣s"]
+)
 def test_what_is_no_duration_is_refused_with_the_cure(text: str) -> None:
     """Text without number or unit is refused, and the message shows how to write it."""
     with pytest.raises(ValueError, match="300ms, 5s, 1m30s"):
@@ -47,6 +49,9 @@ def test_a_duration_has_an_end() -> None:
     """More nanoseconds than an int64 holds are refused."""
     with pytest.raises(ValueError, match="292 years"):
         parse_duration("3000000h")
+    assert parse_duration("-9223372036854775808ns") == -(2**63)
+    with pytest.raises(ValueError, match="292 years"):
+        parse_duration("9223372036854775808ns")
 
 
 @pytest.mark.parametrize(

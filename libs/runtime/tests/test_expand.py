@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,12 @@ ENVIRON = {
     "ODD": "p@ss: [word",
     "MONEY": "$HOST${HOST}",
     "NAME": "PORT",
+    "SELF": "x${SELF}",
+    "SELVES": '["${SELVES}"]',
+    "PRICE": "a$$b",
+    "QUOTED": '"007"',
+    "BLOCK": '{a: "${PORT}", b: ["x$$y"]}',
+    "WORD": "word",
     "ZIP": "01234",
 }
 
@@ -38,6 +46,11 @@ def expand(text: str) -> object:
         ("0.0.0.0:${env:PORT}", "0.0.0.0:4317"),
         ("${HOST}:${PORT}", "pod:4317"),
         ("5${env:ZEROS}", "500"),
+        ("${env:PRICE}", "a$b"),
+        ("${env:QUOTED}", '"007"'),
+        ("${env:ODD}", "p@ss: [word"),
+        ("${yaml:a: b}", "a: b"),
+        ("${yaml:${env:HOST}}", "pod"),
         ("${env:NOPE:-x}", "x"),
         ("${NOPE:-x}", "x"),
         ("${env:NOPE:-}", ""),
@@ -52,7 +65,7 @@ def expand(text: str) -> object:
         ("a$", "a$"),
         ("${PORT", "${PORT"),
         ("cost: $5", "cost: $5"),
-        ("${MONEY}", "$HOST${HOST}"),
+        ("${MONEY}", "$HOSTpod"),
         ("${env:NOPE:-http://x:1/?a=b}", "http://x:1/?a=b"),
     ],
 )
@@ -65,14 +78,13 @@ def test_references_are_replaced(text: str, expanded: str) -> None:
     ("text", "value"),
     [
         ("${env:PORT}", 4317),
-        ("5${env:ZEROS}", 500),
         ("${env:ZIP}", 668),
         ("${env:EMPTY}", None),
         ("${env:LIST}", ["a", "b"]),
         ("${env:MAP}", {"a": 1}),
-        ("${env:ODD}", "p@ss: [word"),
-        ("${env:HOST}", "pod"),
         ("${env:NOPE:-true}", True),
+        ("${env:BLOCK}", {"a": "4317", "b": ["x$y"]}),
+        ("${yaml:7}", 7),
     ],
 )
 def test_an_expansion_is_typed_anew(text: str, value: object) -> None:
@@ -82,9 +94,36 @@ def test_an_expansion_is_typed_anew(text: str, value: object) -> None:
     assert found.value == value
 
 
-def test_text_without_a_reference_keeps_its_type() -> None:
-    """An escaped dollar alone does not make a number of a text."""
-    assert not isinstance(expand("$$5"), Expanded)
+@pytest.mark.parametrize("text", ["$$5", "5${env:ZEROS}", "${env:WORD}"])
+def test_other_texts_stay_texts(text: str) -> None:
+    """Neither an escaped dollar nor a part of a text makes a number of it."""
+    assert not isinstance(expand(text), Expanded)
+
+
+def test_a_file_is_a_reference(tmp_path: Path) -> None:
+    """What stands in a file is typed as what stands in a variable."""
+    path = tmp_path / "value"
+    path.write_text("[1, 2]\n")
+    found = expand(f"${{file:{path}}}")
+    assert isinstance(found, Expanded)
+    assert (found, found.value) == ("[1, 2]\n", [1, 2])
+
+
+@pytest.mark.parametrize("text", ["${SELF}", "${SELVES}"])
+def test_references_that_never_end_are_a_problem(text: str) -> None:
+    """A variable that holds itself is refused, in a text as in a list."""
+    expander = Expander(ENVIRON)
+    expander.expand(text)
+    assert expander.problems == [((), "too many recursive expansions")]
+
+
+def test_references_that_explode_are_a_problem() -> None:
+    """Variables that double each other end at a limit."""
+    doubling = {f"X{i}": f"${{X{i + 1}}}${{X{i + 1}}}" for i in range(40)}
+    expander = Expander({**doubling, "X40": "x"})
+    expander.expand("${X0}")
+    ((_, message),) = expander.problems
+    assert "expands to more than" in message
 
 
 def test_an_unset_variable_is_empty_and_a_warning() -> None:
@@ -99,8 +138,7 @@ def test_an_unset_variable_is_empty_and_a_warning() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("${file:/etc/x}", "${file:..} is not supported"),
-        ("${yaml:a}", "${yaml:..} is not supported"),
+        ("${vault:x}", "${vault:..} is not supported"),
         ("${http://x}", "${http:..} is not supported"),
         ("${env:A-B}", "'A-B' is no name of a variable"),
         ("${}", "'' is no name of a variable"),
@@ -115,6 +153,15 @@ def test_other_references_are_problems(text: str, message: str) -> None:
     assert path == ("a", 0)
     assert found.startswith(message)
     assert "${env:NAME}" in found
+
+
+def test_a_file_that_is_missing_is_a_problem() -> None:
+    """A reference to a file that cannot be read says which and why."""
+    expander = Expander({})
+    expander.expand("${file:/nowhere/x}")
+    assert expander.problems == [
+        ((), "the file /nowhere/x cannot be read: No such file or directory")
+    ]
 
 
 def test_keys_and_other_types_are_left_alone() -> None:

@@ -129,15 +129,15 @@ def test_names_behind_a_slash_are_components_of_their_own() -> None:
 
 
 def test_variables_fill_text_and_numbers() -> None:
-    """An expansion fits into a number, into a text and into a part of either."""
+    """An expansion fits into a number, into a text and into a part of a text."""
     loaded = read(
         GOOD.replace(
             "otlp: ",
-            "otlp: {endpoint: '0.0.0.0:${env:PORT}', size: '5${env:ZEROS}',"
+            "otlp: {endpoint: '0.0.0.0:${env:PORT}', size: '${env:SIZE}',"
             " timeout: '${env:T:-7s}', headers: {k: '${env:ZIP}'}}",
         ),
         PORT="4317",
-        ZEROS="00",
+        SIZE="500",
         ZIP="01234",
     )
     model = loaded.config.receivers[ComponentId("otlp")]
@@ -177,10 +177,51 @@ def test_a_former_name_works_with_a_warning() -> None:
     assert "exporters::logging: the exporter type logging is called debug" in warning
 
 
+def test_a_variable_inside_a_number_makes_a_text() -> None:
+    """Only a reference that is the whole value can be a number, as upstream."""
+    (found,) = problems(GOOD.replace("otlp: ", "otlp: {size: '5${env:Z}'}"), Z="00")
+    assert (
+        found == "2: receivers::otlp::size: expected a whole number, got the text '500'"
+    )
+
+
+def test_an_empty_variable_is_a_component_with_defaults() -> None:
+    """A component whose block came out empty is as one without a value."""
+    loaded = read(GOOD.replace("otlp: ", "otlp: '${env:BLOCK}'"), BLOCK="")
+    assert loaded.config.receivers[ComponentId("otlp")] == Part()
+
+
+def test_a_reference_that_fails_is_one_problem() -> None:
+    """What decoding makes of the unexpanded text is not told as well."""
+    text = GOOD.replace("otlp: ", "otlp: {timeout: '${vault:x}', size: '${vault:y}'}")
+    assert [one.partition(";")[0] for one in problems(text)] == [
+        "2: receivers::otlp::timeout: ${vault:..} is not supported",
+        "2: receivers::otlp::size: ${vault:..} is not supported",
+    ]
+
+
+@pytest.mark.parametrize("section", ["receivers", "exporters"])
+def test_a_part_named_twice_counts_once(section: str) -> None:
+    """A receiver or exporter that a pipeline names twice is a warning, as upstream."""
+    names = {"receivers": "[otlp]", "exporters": "[debug]"}
+    twice = names[section].replace("]", f", {names[section][1:]}")
+    loaded = read(GOOD.replace(f"{section}: {names[section]}", f"{section}: {twice}"))
+    pipeline = loaded.config.service.pipelines[ComponentId("traces")]
+    assert len(getattr(pipeline, section)) == 1
+    assert "twice; once is enough" in loaded.warnings[0]
+
+
 def test_an_unset_variable_is_a_warning() -> None:
     """A file that names a variable without value loads, and its operator is told."""
     loaded = read(GOOD.replace("otlp: ", "otlp: {endpoint: '${env:NOPE}'}"))
     assert "NOPE is not set" in loaded.warnings[0]
+
+
+def test_an_unset_variable_is_told_beside_problems() -> None:
+    """A refused configuration still says which variables were not set."""
+    with pytest.raises(ConfigError) as caught:
+        read(GOOD.replace("otlp: ", "otlp: {size: '${env:NOPE}', zzz: 1}"))
+    assert "NOPE is not set" in caught.value.warnings[0]
 
 
 def test_unused_components_are_warnings() -> None:
@@ -218,7 +259,7 @@ processors:
   batch: {timeout: 10}
   tail_sampling:
 exporters:
-  debug: {endpoint: "${file:x}"}
+  debug: {endpoint: "${vault:x}"}
 exportesr: {}
 service:
   extensions: [health_check]
@@ -233,7 +274,7 @@ service:
 """
     )
     expected = [
-        "10: exporters::debug::endpoint: ${file:..} is not supported",
+        "10: exporters::debug::endpoint: ${vault:..} is not supported",
         "11: exportesr: unknown key; did you mean 'exporters'?",
         "3: receivers::otlp::endpont: unknown key; did you mean 'endpoint'?",
         "3: receivers::otlp::auth: no auth in this version",
@@ -244,7 +285,8 @@ service:
         "8: processors::tail_sampling: the processor tail_sampling is refused: it"
         " belongs to tailring-sampler; split the file in two",
         "13: service::extensions[0]: references the extension 'health_check', which",
-        "14: service::telemetry::metrics::level: Input should be",
+        "14: service::telemetry::metrics::level: expected 'none', 'basic', 'normal'"
+        " or 'detailed', got the text 'loud'",
         "17: service::pipelines::traces::receivers[1]: references the receiver 'oltp',"
         " which is not defined; did you mean 'otlp'?",
         "18: service::pipelines::traces::processors[1]: references the processor"
@@ -296,8 +338,17 @@ def test_unknown_components_name_the_way_out() -> None:
             "the exporter files takes no traces",
         ),
         (
+            "service: {extensions: [healthcheck], pipelines: {traces: {receivers:"
+            " [otlp], exporters: [debug]}}}",
+            "which is not defined; did you mean 'health_check'?",
+        ),
+        (
             "service: {pipelines: {traces: {receivers: 5, exporters: [debug]}}}",
             "expected a list of components, got the number 5",
+        ),
+        (
+            "service: {pipelines: {traces: {receivers: otlp, exporters: [debug]}}}",
+            "expected a list of components, got the text 'otlp'",
         ),
         (
             "service: {pipelines: {traces: {receivers: [5], exporters: [debug]}}}",

@@ -31,7 +31,15 @@ from tailring_runtime.config.types import FROM_FILE
 class Inner(ConfigModel):
     """A nested block."""
 
-    refused: ClassVar[Mapping[str, str]] = {"storage": "no storage in this version"}
+    refused: ClassVar[Mapping[str, str]] = {
+        "storage": "no storage in this version",
+        "shared": "nothing is shared in this version",
+        "batch": "no batches in this version",
+    }
+    harmless: ClassVar[Mapping[str, tuple[object, ...]]] = {
+        "shared": (None, False),
+        "batch": (),
+    }
     size: Int = Field(default=3, ge=0, description="How many.")
 
 
@@ -107,18 +115,18 @@ def test_values_of_the_right_kind_are_taken(
         ("port", "4317", "expected a whole number, got the text '4317'"),
         ("port", True, "expected a whole number, got true"),
         ("port", 1.5, "expected a whole number, got the number 1.5"),
-        ("port", 65536, "Input should be less than or equal to 65535"),
+        ("port", 65536, "must be less than or equal to 65535"),
         ("port_text", 70000, "'70000' is not a port"),
         ("port_text", "http", "'http' is not a port"),
         ("port_text", True, "expected a port, got true"),
         ("timeout", True, "expected a duration such as 5s, got true"),
-        ("timeout", "-1s", "Input should be greater than or equal to 0"),
+        ("timeout", "-1s", "must be greater than or equal to 0"),
         ("name", 5, "expected text, got the number 5; put it in quotes"),
         ("name", ["x"], "expected text, got a list"),
         ("names", 5, "expected a list of texts, got the number 5"),
         ("names", [5], "expected text, got the number 5; put it in quotes"),
         ("token", 5, "expected text, got the number 5; put it in quotes"),
-        ("choice", "c", "Input should be 'a' or 'b'"),
+        ("choice", "c", "expected 'a' or 'b', got the text 'c'"),
         ("inner", [], "expected a map of keys, got a list"),
         ("inner", "x", "expected a map of keys, got the text 'x'"),
     ],
@@ -308,3 +316,56 @@ def test_describe_lists_every_key() -> None:
     assert rows["inners[].storage"].status == "refused"
     assert rows["present.size"].type == "integer"
     assert "if" in rows
+
+
+@pytest.mark.parametrize(
+    "block",
+    [{"storage": None}, {"shared": False}, {"storage": Expanded("", None)}],
+    ids=["null", "off", "empty variable"],
+)
+def test_a_refused_key_that_switches_nothing_on_is_taken(block: Any) -> None:
+    """A key of what is not there may be written with the value that means off."""
+    assert Inner.model_validate(block) == Inner()
+
+
+@pytest.mark.parametrize(
+    "block", [{"storage": ""}, {"shared": 0}, {"shared": True}, {"batch": None}]
+)
+def test_a_refused_key_that_means_something_is_refused(block: Any) -> None:
+    """Another value is refused, and null where upstream switches on by it."""
+    with pytest.raises(ValidationError, match="in this version"):
+        Inner.model_validate(block)
+
+
+def test_a_header_without_value_is_empty() -> None:
+    """Null in a map of texts is empty text, as upstream."""
+    assert read({"headers": {"x": None}}).headers["x"].get_secret_value() == ""
+
+
+def test_a_choice_names_its_neighbour() -> None:
+    """A misspelt choice is told with what it may be and the nearest of them."""
+
+    class Choosing(ConfigModel):
+        """One choice."""
+
+        pace: Literal["slow", "quick"] = "slow"
+
+    with pytest.raises(ValidationError) as caught:
+        Choosing.model_validate({"pace": "quikc"})
+    (details,) = caught.value.errors()
+    assert details["msg"] == "expected 'slow' or 'quick', got the text 'quikc'"
+    assert details["ctx"]["nearest"] == "quick"
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({"inners": {"size": 1}}, "expected a list, got a map"),
+        ({"by_name": [1]}, "expected a map, got a list"),
+    ],
+)
+def test_a_map_is_no_list(block: Any, message: str) -> None:
+    """Lists and maps in the place of the other are told in plain words."""
+    with pytest.raises(ValidationError) as caught:
+        read(block)
+    assert [details["msg"] for details in caught.value.errors()] == [message]

@@ -27,6 +27,15 @@ def test_later_files_win_and_maps_are_merged(tmp_path: Path) -> None:
     assert tree.origins[("m", "z")].endswith("b.yaml:1")
 
 
+def test_keys_of_a_file_may_be_joined(tmp_path: Path) -> None:
+    """Two colons part keys in a file as on the command line."""
+    path = tmp_path / "a.yaml"
+    path.write_text("a: {b: 1}\na::c: 2\n")
+    tree = read_sources([str(path)], sets=(), environ={})
+    assert tree.value == {"a": {"b": 1, "c": 2}}
+    assert tree.origins[("a", "c")] == f"{path}:2"
+
+
 def test_null_replaces_a_block() -> None:
     """A later key without a value empties an earlier block."""
     tree = read_sources(["yaml:a: {b: 1}", "yaml:a:"], sets=(), environ={})
@@ -57,6 +66,8 @@ def test_inline_yaml_has_keys_with_colons() -> None:
         ("a.b=", {"a": {"b": None}}),
         ("a=x=y", {"a": "x=y"}),
         ("a/x.b=true", {"a/x": {"b": True}}),
+        ("a::b.c=1", {"a": {"b": {"c": 1}}}),
+        (" a.b = 7s ", {"a": {"b": "7s"}}),
     ],
 )
 def test_set_writes_one_key(assignment: str, value: object) -> None:

@@ -104,7 +104,7 @@ def test_suffixes_are_on_and_units_off_by_default() -> None:
         ({"logs": {"processors": []}}, "logs.processors", "does not push logs"),
         ({"logs": {"development": True}}, "logs", "set level: debug"),
         ({"logs": {"error_output_paths": ["x"]}}, "logs", "go to stderr only"),
-        ({"logs": {"level": "loud"}}, "logs.level", "Input should be"),
+        ({"logs": {"level": "loud"}}, "logs.level", "got the text 'loud'"),
         ({"traces": {"level": "basic"}}, "traces", "write level: none"),
         ({"traces": {"processors": []}}, "traces.processors", "no traces of its own"),
         ({"resource": {"a": [1]}}, "resource", "must be a single value"),

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailring_runtime.config.yamltree import VALUES_MAX, parse, plain_value
+from tailring_runtime.config.yamltree import VALUES_MAX, parse, plain_value, split_keys
 from tailring_runtime.errors import ConfigError
 
 
@@ -97,7 +97,49 @@ def test_broken_yaml_is_told_with_its_line(text: str, line: int) -> None:
 def test_two_documents_are_refused() -> None:
     """A file holds one document."""
     (problem,) = problems("a: 1\n---\nb: 2\n")
-    assert "not YAML" in problem
+    assert problem.startswith("f.yaml:3: a second document")
+
+
+@pytest.mark.parametrize("text", ["---\na: 1\n...\n", "a: 1\n---\n", "a: 1\n---\n# x"])
+def test_marks_of_a_document_are_taken(text: str) -> None:
+    """A file may mark where its document begins and ends; nothing may follow."""
+    assert parse(text, "f").value == {"a": 1}
+
+
+def test_an_alias_of_nothing_is_named() -> None:
+    """An alias without its anchor is told with its name."""
+    assert problems("a: 1\nb: [*no, 1]\n") == [
+        "f.yaml:2: not YAML: undefined alias *no"
+    ]
+
+
+def test_two_merge_keys_are_a_key_twice() -> None:
+    """A map has one merge key; several maps are merged by a list."""
+    found = problems("a: &a {x: 1}\nb: {<<: *a, <<: *a}\n")
+    assert found == ["f.yaml:2: the key '<<' is written twice in one map"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("!!int '7'", 7), ("!!float 7", 7), ("!!null ''", None), ("!ours 7", "7")],
+)
+def test_tags_type_a_scalar(text: str, value: object) -> None:
+    """A core tag types even what is quoted; a tag nobody knows makes a text."""
+    assert parse(f"k: {text}", "f").value["k"] == value
+
+
+@pytest.mark.parametrize("text", ["!!int seven", "!!int 7.5", "!!int true", "!!bool 1"])
+def test_a_tag_that_does_not_fit_is_refused(text: str) -> None:
+    """A core tag on a scalar of another type is a problem."""
+    assert "does not fit the tag" in problems(f"k: {text}")[0]
+
+
+def test_two_colons_part_keys() -> None:
+    """A key may be a path of keys, at any depth, and is told where it was written."""
+    tree = split_keys(parse("a::b: {c::d: 1}\na: {b: {e: 2}}\n", "f"))
+    assert tree.value == {"a": {"b": {"c": {"d": 1}, "e": 2}}}
+    assert tree.origins[("a", "b", "c", "d")] == "f:1"
+    assert tree.origins[("a",)] == "f:2"
 
 
 def test_aliases_and_merge_keys_work() -> None:
@@ -127,7 +169,9 @@ def test_an_alias_of_itself_is_refused() -> None:
     assert problems("a: &a [*a]") == ["f.yaml:1: an alias holds itself"]
 
 
-@pytest.mark.parametrize("text", ["k: !!binary aGk=", "k: !ruby x", "? [a]\n: b\n"])
+@pytest.mark.parametrize(
+    "text", ["k: !!binary aGk=", "k: !!timestamp 2026-01-01", "? [a]\n: b\n"]
+)
 def test_exotic_yaml_is_refused(text: str) -> None:
     """Tags and keys that no configuration needs are refused by name."""
     assert problems(text)

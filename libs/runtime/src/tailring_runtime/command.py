@@ -244,10 +244,11 @@ def _tell_problems(command: ServiceCommand, error: ConfigError) -> None:
     _complain(f"{command.name}: the configuration has {count} {noun}:")
     for problem in error.problems:
         _complain(f"  {problem}")
+    _warn(error)
 
 
-def _warn(loaded: Loaded) -> None:
-    for warning in loaded.warnings:
+def _warn(source: Loaded | ConfigError) -> None:
+    for warning in source.warnings:
         _complain(f"warning: {warning}")
 
 

@@ -32,11 +32,18 @@ class Problem:
 
 
 class ConfigError(RuntimeFailure):
-    """Raised when a configuration cannot be used; holds every problem found."""
+    """Raised when a configuration cannot be used; holds every problem found.
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    ``warnings`` are sentences that may explain a problem, such as a variable that is
+    not set.
+    """
+
+    def __init__(
+        self, problems: tuple[Problem, ...], *, warnings: tuple[str, ...] = ()
+    ) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = problems
+        self.warnings = warnings
 
 
 class StartError(RuntimeFailure):

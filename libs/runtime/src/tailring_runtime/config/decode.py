@@ -54,11 +54,18 @@ class Decoder:
         self._origins = origins
         # Every id that was written, usable or not, and those that something names.
         self._written: dict[str, set[ComponentId]] = {name: set() for name in SECTIONS}
+        # Values that are known to be broken; what decoding says of them is no news.
+        self._broken: set[Path] = set()
         self._used: dict[str, set[ComponentId]] = {name: set() for name in SECTIONS}
 
     def report(self, path: Path, message: str) -> None:
         """Add a problem that was found before decoding."""
         self._problem(path, message)
+        # A list of texts is told about as a whole.
+        while isinstance(path[-1], int):
+            self._broken.add(path)
+            path = path[:-1]
+        self._broken.add(path)
 
     def decode(self, tree: Mapping[str, Any]) -> CollectorConfig | None:
         """The configuration, or None when there are problems."""
@@ -133,9 +140,7 @@ class Decoder:
             for details in error.errors():
                 where: Path = (*path, *details["loc"])
                 close = (details.get("ctx") or {}).get("nearest", "")
-                message = "is required"
-                if details["type"] != "missing":
-                    message = details["msg"].removeprefix("Value error, ")
+                message = details["msg"].removeprefix("Value error, ")
                 self._problem(where, message, close=close)
             return None
 
@@ -240,15 +245,23 @@ class Decoder:
                 continue
             kind = SECTIONS[section]
             if one in found:
-                self._problem(where, f"references the {kind} {str(one)!r} twice")
+                self._twice(kind, one, where)
                 continue
             found.append(one)
             self._used[section].add(one)
             if one not in self._written[section]:
                 close = nearest(text, map(str, self._written[section]))
+                close = close or nearest(text, self._registry.names(kind))
                 message = f"references the {kind} {text!r}, which is not defined"
                 self._problem(where, message, close=close)
         return tuple(found)
+
+    def _twice(self, kind: Kind, one: ComponentId, path: Path) -> None:
+        message = f"references the {kind} {str(one)!r} twice"
+        if kind == "processor":
+            self._problem(path, message)
+        else:
+            self._warn(path, f"{message}; once is enough")
 
     def _use_all(self, pipeline: Any) -> None:
         for section in PIPELINE_KEYS:
@@ -282,8 +295,6 @@ class Decoder:
         given = value.value if isinstance(value, Expanded) else value
         if given is None:
             return []
-        if isinstance(given, str):
-            return str(given).split(",")
         if isinstance(given, list):
             return given
         self._problem(path, f"expected a list of components, got {kind_of(given)}")
@@ -298,6 +309,8 @@ class Decoder:
                 self._problem((*path, key), "unknown key", close=close)
 
     def _problem(self, path: Path, message: str, *, close: str = "") -> None:
+        if path in self._broken:
+            return
         problem = Problem(
             message, path=key_path(path), source=self._origin(path), nearest=close
         )

@@ -20,7 +20,7 @@ UNITS_NS = {
 # Go's time.Duration is an int64 of nanoseconds.
 DURATION_MAX_NS = 2**63 - 1
 
-_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 _WHOLE = re.compile(rf"[-+]?(?:{_PART.pattern})+")
 
 
@@ -33,9 +33,10 @@ def parse_duration(text: str) -> int:
             f"{text!r} is not a duration; write a number and a unit (300ms, 5s, 1m30s)"
         )
     total = sum(Decimal(n) * UNITS_NS[unit] for n, unit in _PART.findall(text))
-    if total > DURATION_MAX_NS:
+    negative = text.startswith("-")
+    if total > DURATION_MAX_NS + negative:
         raise ValueError(f"the duration {text!r} is longer than 292 years")
-    return -int(total) if text.startswith("-") else int(total)
+    return -int(total) if negative else int(total)
 
 
 def format_duration(duration_ns: int) -> str:

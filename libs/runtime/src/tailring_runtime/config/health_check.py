@@ -57,6 +57,16 @@ class HealthCheckConfig(ConfigModel):
         ),
     }
 
+    harmless: ClassVar[Mapping[str, tuple[object, ...]]] = {
+        "check_collector_pipeline": (None, {"enabled": False}),
+        "auth": (None, {}),
+        "middlewares": (None, []),
+        "include_metadata": (None, False),
+        "use_v2": (None, False),
+        "http": (),
+        "grpc": (),
+    }
+
     endpoint: Text = Field(
         default="localhost:13133",
         description="host:port to listen on; port 0 lets the system choose.",

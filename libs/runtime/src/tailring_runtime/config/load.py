@@ -43,7 +43,8 @@ def load(
         decoder.report(path, message)
     config = decoder.decode(value)
     if config is None:
-        raise ConfigError(tuple(decoder.problems))
+        warnings = tuple(expander.warnings)
+        raise ConfigError(tuple(decoder.problems), warnings=warnings)
     return Loaded(config, (*expander.warnings, *decoder.warnings))
 
 

@@ -4,8 +4,8 @@ Rules that it keeps for all blocks:
 
 * A key is honoured or refused with a reason; an unknown one names its nearest
   neighbour. All problems of a block are reported together, not only the first.
-* ``key:`` without a value is the same as leaving it out, as upstream decodes it,
-  except where the field says `NULL_IS_EMPTY`.
+* ``key:`` without a value is the same as leaving it out, except where the field says
+  `NULL_IS_EMPTY`. (Upstream makes zero of a number, a duration or a bool then.)
 * ``model_fields_set`` tells what the operator wrote, so that a default can behave
   differently from the same value written down.
 """
@@ -13,6 +13,7 @@ Rules that it keeps for all blocks:
 from __future__ import annotations
 
 import difflib
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from types import UnionType
@@ -34,6 +35,9 @@ from tailring_runtime.config.types import NULL_IS_EMPTY, Expanded, kind_of
 __all__ = ["ConfigModel", "nearest"]
 
 UNKNOWN_KEY = "unknown_key"
+# Errors that already have our words when an outer block meets them.
+OWN_TYPES = frozenset({UNKNOWN_KEY, "wrong_type"})
+_QUOTED = re.compile("'([^']*)'")
 
 
 class ConfigModel(BaseModel):
@@ -43,6 +47,9 @@ class ConfigModel(BaseModel):
 
     # Keys of upstream's that are not honoured -> the reason, and what to do instead.
     refused: ClassVar[Mapping[str, str]] = {}
+    # Refused keys -> the values that switch nothing on and are taken; a key that is not
+    # listed has null.
+    harmless: ClassVar[Mapping[str, tuple[object, ...]]] = {}
     # Another spelling of a key -> the key.
     spellings: ClassVar[Mapping[str, str]] = {}
 
@@ -61,7 +68,7 @@ class ConfigModel(BaseModel):
         if isinstance(data, BaseModel):
             return handler(data)
         if isinstance(data, Expanded):
-            data = data.value
+            data = {} if data.value is None else data.value
         if not isinstance(data, Mapping):
             message: Any = f"expected a map of keys, got {kind_of(data)}"
             raise PydanticCustomError("wrong_type", message)
@@ -84,7 +91,8 @@ class ConfigModel(BaseModel):
         for written, value in data.items():
             key = cls.spellings.get(written, written)
             if key in cls.refused:
-                errors.append(_error("refused", cls.refused[key], key=written))
+                if not cls._is_harmless(key, value):
+                    errors.append(_error("refused", cls.refused[key], key=written))
             elif key not in fields:
                 errors.append(cls._unknown(written))
             elif key in kept or (key != written and key in data):
@@ -95,6 +103,14 @@ class ConfigModel(BaseModel):
             elif NULL_IS_EMPTY in fields[key].metadata:
                 kept[key] = {}
         return kept, errors
+
+    @classmethod
+    def _is_harmless(cls, key: str, value: Any) -> bool:
+        given = value.value if isinstance(value, Expanded) else value
+        return any(
+            type(given) is type(off) and given == off
+            for off in cls.harmless.get(key, (None,))
+        )
 
     @classmethod
     def _unknown(cls, key: object) -> InitErrorDetails:
@@ -147,11 +163,32 @@ def _error(kind: Any, message: Any, *, key: str) -> InitErrorDetails:
 
 def _again(details: Any) -> InitErrorDetails:
     # pydantic has no way to raise an error again; a custom one with its words is.
-    kind: Any = details["type"]
-    message: Any = details["msg"].removeprefix("Value error, ")
-    if kind == "missing":
-        message = "is required"
-    close = (details.get("ctx") or {}).get("nearest")
-    context = {"nearest": close} if close is not None else None
-    error = PydanticCustomError(kind, message, context)
+    context = details.get("ctx") or {}
+    message: Any = _reworded(details, context).removeprefix("Value error, ")
+    close = context.get("nearest")
+    if details["type"] == "literal_error" and isinstance(details["input"], str):
+        close = nearest(details["input"], _QUOTED.findall(context["expected"]))
+    kept = {"nearest": close} if close is not None else None
+    kind: Any = details["type"] if details["type"] in OWN_TYPES else "refused"
+    error = PydanticCustomError(kind, message, kept)
     return {"type": error, "loc": details["loc"], "input": details["input"]}
+
+
+def _reworded(details: Any, context: Mapping[str, Any]) -> str:
+    """pydantic's message about a wrong value in the words of this package."""
+    given = kind_of(details["input"])
+    match details["type"]:
+        case "missing":
+            return "is required"
+        case "literal_error":
+            return f"expected {context['expected']}, got {given}"
+        case "greater_than_equal":
+            return f"must be greater than or equal to {context['ge']}"
+        case "less_than_equal":
+            return f"must be less than or equal to {context['le']}"
+        case "tuple_type" | "list_type":
+            return f"expected a list, got {given}"
+        case "dict_type" | "mapping_type":
+            return f"expected a map, got {given}"
+        case _:
+            return str(details["msg"])

@@ -42,6 +42,10 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _log_level(value: object) -> object:
+    return _lower(value) or "info"
+
+
 Level = Annotated[
     Literal["none", "basic", "normal", "detailed"], BeforeValidator(_lower)
 ]
@@ -201,7 +205,7 @@ class LogsConfig(ConfigModel):
         Literal[
             "debug", "info", "warn", "warning", "error", "dpanic", "panic", "fatal"
         ],
-        BeforeValidator(_lower),
+        BeforeValidator(_log_level),
     ] = Field(default="info", description="The lowest level that is logged.")
     encoding: Literal["console", "json"] = Field(
         default="console", description="One line of text, or one JSON object a line."

@@ -175,6 +175,8 @@ def _port_text(value: object) -> str:
 
 
 def _headers(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: "" if item is None else item for key, item in value.items()}
     if not isinstance(value, list | tuple):
         return value
     pairs: dict[object, object] = {}
