@@ -53,9 +53,9 @@ class RetryConfig(ConfigModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> RetryConfig:
-        if self.enabled:
-            self._check_ranges()
-            self._check_elapsed()
+        # As upstream: also while it is off.
+        self._check_ranges()
+        self._check_elapsed()
         return self
 
     def _check_ranges(self) -> None:

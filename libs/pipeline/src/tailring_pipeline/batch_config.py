@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from pydantic import Field, model_validator
 
 from tailring_pipeline.backoff import SECOND_NS
@@ -17,12 +14,6 @@ UINT32_MAX = 2**32 - 1
 
 class BatchConfig(ConfigModel):
     """``processors.batch``."""
-
-    refused: ClassVar[Mapping[str, str]] = {
-        "metadata_cardinality_limit": (
-            "it only bounds `metadata_keys`, which this version does not honour"
-        ),
-    }
 
     timeout: Duration = Field(
         default=SECOND_NS // 5,
@@ -39,6 +30,12 @@ class BatchConfig(ConfigModel):
     )
     metadata_keys: TextList = Field(
         default=(), description="Must be empty: batches are not told apart by headers."
+    )
+    metadata_cardinality_limit: Int = Field(
+        default=1000,
+        description="Bounds `metadata_keys`, so it means nothing while that is empty.",
+        ge=0,
+        le=UINT32_MAX,
     )
 
     @model_validator(mode="after")

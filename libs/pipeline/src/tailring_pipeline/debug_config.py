@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tailring_pipeline.queue_config import QueueConfig
 from tailring_runtime.config import Bool, ConfigModel, Int, TextList
@@ -12,10 +12,16 @@ from tailring_runtime.config import Bool, ConfigModel, Int, TextList
 __all__ = ["DebugConfig"]
 
 
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
 class DebugConfig(ConfigModel):
     """Writes what arrives for a person to read."""
 
-    verbosity: Literal["basic", "normal", "detailed"] = Field(
+    verbosity: Annotated[
+        Literal["basic", "normal", "detailed"], BeforeValidator(_lower)
+    ] = Field(
         default="basic",
         description="basic: counts; normal: a line for each span; detailed: all of it.",
     )

@@ -33,6 +33,9 @@ class QueueConfig(ConfigModel):
         ),
     }
 
+    # `batch:` without a value switches batching on.
+    harmless: ClassVar[Mapping[str, tuple[object, ...]]] = {"batch": ()}
+
     enabled: Bool = Field(
         default=True,
         description="Written as `true` it also acknowledges as soon as a batch is"
