@@ -111,11 +111,11 @@ def test_receiver_keys_that_are_refused(protocol: str, key: str, reason: str) ->
         ("http", {"endpoint": "::1:4318"}, "too many colons"),
         ("grpc", {"transport": "udp"}, "tcp"),
         ("http", {"compression_algorithms": ["zstd"]}, "gzip"),
-        ("http", {"traces_url_path": "v1/traces"}, "must begin with /"),
         ("http", {"endpoint": "", "transport": "unix"}, "needs a path"),
         ("grpc", {"max_recv_msg_size_mib": -1}, "greater than or equal to 0"),
         ("grpc", {"max_recv_msg_size_mib": "64"}, "whole number"),
         ("grpc", {"endpont": "localhost:4317"}, "unknown key"),
+        ("grpc", {"include_metadata": True}, "not handed to the pipeline"),
     ],
 )
 def test_receiver_values_that_are_refused(
@@ -155,7 +155,7 @@ def test_queue_is_another_spelling_of_sending_queue() -> None:
         ("tls", {"insecure": False}, "no TLS"),
         ("tls", {"insecure": True, "ca_file": "x"}, "no TLS"),
         ("auth", {"authenticator": "x"}, "use `headers`"),
-        ("middlewares", [], "no middleware"),
+        ("middlewares", [{"id": "x"}], "no middleware"),
         ("read_buffer_size", 1, "grpcio"),
         ("write_buffer_size", 1, "grpcio"),
         ("batcher", {}, "batch processor"),
@@ -204,3 +204,38 @@ def test_keepalive_has_upstreams_defaults() -> None:
     assert config.keepalive == KeepaliveClientConfig(
         time=10 * SECOND_NS, timeout=10 * SECOND_NS, permit_without_stream=False
     )
+
+
+@pytest.mark.parametrize("written", ["v1/traces", "/v1/traces"])
+def test_the_slash_of_a_path_may_be_left_out(written: str) -> None:
+    """A path begins with a slash, written or not, as upstream."""
+    http = receiver(http={"traces_url_path": written}).http
+    assert http is not None
+    assert http.traces_url_path == "/v1/traces"
+
+
+def test_encodings_may_be_one_text() -> None:
+    """A text is split at commas where a list of texts belongs, as upstream."""
+    http = receiver(http={"compression_algorithms": "gzip,zlib"}).http
+    assert http is not None
+    assert http.compression_algorithms == ("gzip", "zlib")
+
+
+@pytest.mark.parametrize(
+    "block", [{"include_metadata": False}, {"middlewares": []}, {"tls": None}]
+)
+def test_keys_of_a_receiver_that_switch_nothing_on(block: dict[str, Any]) -> None:
+    """What is not there may be written as off."""
+    assert receiver(grpc=block, http=block) == receiver(grpc=None, http=None)
+
+
+@pytest.mark.parametrize(
+    "tls",
+    [
+        {"insecure_skip_verify": True, "server_name_override": "jaeger"},
+        {"ca_file": "", "cert_file": None, "include_system_ca_certs_pool": False},
+    ],
+)
+def test_plaintext_makes_other_keys_of_tls_void(tls: dict[str, Any]) -> None:
+    """Keys that mean nothing beside insecure: true may stand there, as upstream."""
+    assert exporter(tls={"insecure": True, **tls}).tls is not None

@@ -26,8 +26,8 @@ SECOND_NS: Final = 1_000_000_000
 
 _NO_TLS: Final = "this version has no TLS; only `insecure: true` is understood"
 _TLS_KEYS: Final = (
-    "insecure_skip_verify", "server_name_override", "ca_file", "ca_pem", "cert_file",
-    "cert_pem", "key_file", "key_pem", "min_version", "max_version", "cipher_suites",
+    "ca_file", "ca_pem", "cert_file", "cert_pem", "key_file", "key_pem",
+    "min_version", "max_version", "cipher_suites",
     "include_insecure_cipher_suites", "curve_preferences", "reload_interval",
     "include_system_ca_certs_pool", "tpm",
 )  # fmt: skip
@@ -37,8 +37,18 @@ class TlsClientConfig(ConfigModel):
     """``tls`` of a client: this version speaks plaintext only, and wants to be told."""
 
     refused: ClassVar[Mapping[str, str]] = dict.fromkeys(_TLS_KEYS, _NO_TLS)
+    harmless: ClassVar[Mapping[str, tuple[object, ...]]] = {
+        **dict.fromkeys(_TLS_KEYS, (None, "", False, [])),
+        "tpm": (None, {}),
+    }
 
     insecure: Bool = False
+    insecure_skip_verify: Bool = Field(
+        default=False, description="Means nothing without TLS, here as upstream."
+    )
+    server_name_override: Text = Field(
+        default="", description="Means nothing without TLS, here as upstream."
+    )
 
     @model_validator(mode="after")
     def _plaintext(self) -> TlsClientConfig:
@@ -76,6 +86,9 @@ class TraceClientConfig(ConfigModel):
         "middlewares": "this version has no middleware extensions",
         "read_buffer_size": "grpcio sizes its read buffers itself",
         "write_buffer_size": "grpcio sizes its write buffers itself",
+    }
+    harmless: ClassVar[Mapping[str, tuple[object, ...]]] = {
+        "middlewares": (None, []),
     }
 
     compression: Literal["gzip", "none", ""] = Field(

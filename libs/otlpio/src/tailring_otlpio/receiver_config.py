@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
 from tailring_runtime.address import split_host_port
 from tailring_runtime.config import (
@@ -47,8 +53,15 @@ _NO_METADATA: Final = (
 )
 _TRACES_ONLY: Final = "this version receives traces only; leave the key out"
 
+# Keys of what this version has not, with the values that switch nothing on.
+_OFF: Final[Mapping[str, tuple[object, ...]]] = {
+    "include_metadata": (None, False),
+    "middlewares": (None, []),
+}
+
 # Request encodings of HTTP that this receiver decompresses, "" being none.
 HTTP_ENCODINGS: Final = ("", "gzip", "zlib", "deflate")
+_ENCODINGS: Final[TypeAdapter[tuple[str, ...]]] = TypeAdapter(TextList)
 
 
 class _ServerConfig(ConfigModel):
@@ -126,6 +139,7 @@ class GrpcServerConfig(_ServerConfig):
         "write_buffer_size": "grpcio sizes its write buffers itself",
         "read_buffer_size": "grpcio sizes its read buffers itself",
     }
+    harmless: ClassVar[Mapping[str, tuple[object, ...]]] = _OFF
 
     endpoint: Text = "localhost:4317"
     max_recv_msg_size_mib: Int = Field(
@@ -176,6 +190,7 @@ class HttpServerConfig(_ServerConfig):
         "write_timeout": "answers are a few bytes, and aiohttp has no limit for writing"
         " them",
     }
+    harmless: ClassVar[Mapping[str, tuple[object, ...]]] = _OFF
 
     endpoint: Text = "localhost:4318"
     traces_url_path: Text = "/v1/traces"
@@ -198,7 +213,10 @@ class HttpServerConfig(_ServerConfig):
     keep_alives_enabled: Bool = Field(
         default=True, description="Off: a connection carries one request."
     )
-    compression_algorithms: tuple[Literal["", "gzip", "zlib", "deflate"], ...] = Field(
+    compression_algorithms: Annotated[
+        tuple[Literal["", "gzip", "zlib", "deflate"], ...],
+        BeforeValidator(_ENCODINGS.validate_python),
+    ] = Field(
         default=HTTP_ENCODINGS,
         description='Content-Encodings taken; "" is none. (zstd, snappy and lz4 are not'
         " supported.)",
@@ -213,11 +231,11 @@ class HttpServerConfig(_ServerConfig):
         """The largest body, decompressed."""
         return self.max_request_body_size or 64 * MIB
 
-    @model_validator(mode="after")
-    def _absolute_path(self) -> HttpServerConfig:
-        if not self.traces_url_path.startswith("/"):
-            raise ValueError("traces_url_path must begin with /")
-        return self
+    @field_validator("traces_url_path")
+    @classmethod
+    def _absolute_path(cls, value: str) -> str:
+        # As upstream: the slash may be left out.
+        return value if value.startswith("/") else f"/{value}"
 
 
 class ProtocolsConfig(ConfigModel):
