@@ -74,8 +74,10 @@ def test_keys_of_a_later_version_are_refused_with_a_reason(key: str) -> None:
 def test_no_resolver_and_two_resolvers_are_refused() -> None:
     """The words are upstream's."""
     dns = {"dns": {"hostname": "x"}}
-    none = _problems(resolver={})
-    assert "no resolvers specified for the exporter" in none
+    for none in (_problems(resolver={}), _problems(resolver=None)):
+        assert "no resolvers specified for the exporter" in none
+    with pytest.raises(ValidationError, match="no resolvers specified"):
+        LoadBalancingConfig.model_validate({})
     both = _problems(resolver={**STATIC, **dns})
     assert "only one resolver should be specified" in both
 

@@ -169,6 +169,7 @@ def test_what_cannot_be_honoured_is_refused(
     [
         (policy("latency", name=""), "policy name cannot be empty"),
         ({"type": "latency"}, "policy name cannot be empty"),
+        (None, "policy name cannot be empty"),
         (
             policy("latencyy"),
             'failed to create policy evaluator for "p": unknown sampling policy type'

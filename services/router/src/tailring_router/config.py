@@ -8,9 +8,9 @@ ours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
-from pydantic import Field, TypeAdapter, field_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from tailring_otlpio import OtlpExporterConfig
 from tailring_pipeline import QueueConfig, TopLevelQueue, TopLevelRetryConfig
@@ -47,6 +47,9 @@ class LoadBalancingConfig(ConfigModel):
     refused: ClassVar[Mapping[str, str]] = {
         "routing_attributes": "routing by attributes is not in this version",
     }
+    harmless: ClassVar[Mapping[str, tuple[object, ...]]] = {
+        "routing_attributes": (None, []),
+    }
     spellings: ClassVar[Mapping[str, str]] = {"queue": "sending_queue"}
 
     routing_key: Text = Field(
@@ -79,6 +82,14 @@ class LoadBalancingConfig(ConfigModel):
         description="Which of upstream's rings: 1 before mid-2025, 2 to v0.156,"
         " 3 since v0.157. All routers of a fleet need the same.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _some_resolver(cls, data: Any) -> Any:
+        # Upstream's words for a missing block are those for an empty one.
+        if isinstance(data, Mapping) and data.get("resolver") is None:
+            return {**data, "resolver": {}}
+        return data
 
     @field_validator("routing_key")
     @classmethod

@@ -76,6 +76,7 @@ def _block_model(policy_type: PolicyType[Any]) -> type[PolicyBlock]:
 
 
 def _read_policy(value: Any, info: ValidationInfo) -> Any:
+    value = {} if value is None else value
     if isinstance(value, PolicyBlock) or not isinstance(value, Mapping):
         return value
     name = value.get("name")
