@@ -68,8 +68,9 @@ def configuration_page() -> Iterator[str]:
     yield GENERATED
     yield ""
     yield "The YAML is the collector's. Durations are written with their unit (`5s`,"
-    yield "`200ms`). A key marked *refused* exists upstream and is an error here, with"
-    yield "this reason; any other key is an error that names its nearest neighbour."
+    yield "`200ms`). A key marked *refused* exists upstream and is an error here for"
+    yield "the reason beside it, unless its value switches nothing on (null, `false`,"
+    yield "an empty list); any other key is an error that names its nearest neighbour."
     yield ""
     yield from _components_table(registries)
     seen: set[type[object]] = set()
