@@ -23,6 +23,7 @@ ENVIRON = {
     "NAME": "PORT",
     "SELF": "x${SELF}",
     "SELVES": '["${SELVES}"]',
+    "DEEP": "[" * 60 + "1" + "]" * 60,
     "PRICE": "a$$b",
     "QUOTED": '"007"',
     "BLOCK": '{a: "${PORT}", b: ["x$$y"]}',
@@ -109,7 +110,7 @@ def test_a_file_is_a_reference(tmp_path: Path) -> None:
     assert (found, found.value) == ("[1, 2]\n", [1, 2])
 
 
-@pytest.mark.parametrize("text", ["${SELF}", "${SELVES}"])
+@pytest.mark.parametrize("text", ["${SELF}", "${SELVES}", "${DEEP}"])
 def test_references_that_never_end_are_a_problem(text: str) -> None:
     """A variable that holds itself is refused, in a text as in a list."""
     expander = Expander(ENVIRON)
@@ -141,6 +142,7 @@ def test_an_unset_variable_is_empty_and_a_warning() -> None:
         ("${vault:x}", "${vault:..} is not supported"),
         ("${http://x}", "${http:..} is not supported"),
         ("${env:A-B}", "'A-B' is no name of a variable"),
+        ("${env:A$B}", "'A$B' holds a dollar sign"),
         ("${}", "'' is no name of a variable"),
         ("${1A}", "'1A' is no name of a variable"),
     ],

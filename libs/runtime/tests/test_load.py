@@ -99,10 +99,6 @@ def problems(text: str, **environ: str) -> list[str]:
     return [str(one).removeprefix("env:CONF:") for one in caught.value.problems]
 
 
-def with_service(service: str) -> str:
-    return f"receivers: {{otlp: }}\nexporters: {{debug: , files: }}\n{service}"
-
-
 def test_a_small_file_becomes_a_typed_tree() -> None:
     """Null components have their defaults and pipelines name them by id."""
     loaded = read(GOOD)
@@ -193,22 +189,13 @@ def test_an_empty_variable_is_a_component_with_defaults() -> None:
 
 def test_a_reference_that_fails_is_one_problem() -> None:
     """What decoding makes of the unexpanded text is not told as well."""
-    text = GOOD.replace("otlp: ", "otlp: {timeout: '${vault:x}', size: '${vault:y}'}")
+    block = "{timeout: '${vault:x}', size: '${vault:y}', many: ['${vault:z}']}"
+    text = GOOD.replace("otlp: ", f"otlp: {block}")
     assert [one.partition(";")[0] for one in problems(text)] == [
         "2: receivers::otlp::timeout: ${vault:..} is not supported",
         "2: receivers::otlp::size: ${vault:..} is not supported",
+        "2: receivers::otlp::many[0]: ${vault:..} is not supported",
     ]
-
-
-@pytest.mark.parametrize("section", ["receivers", "exporters"])
-def test_a_part_named_twice_counts_once(section: str) -> None:
-    """A receiver or exporter that a pipeline names twice is a warning, as upstream."""
-    names = {"receivers": "[otlp]", "exporters": "[debug]"}
-    twice = names[section].replace("]", f", {names[section][1:]}")
-    loaded = read(GOOD.replace(f"{section}: {names[section]}", f"{section}: {twice}"))
-    pipeline = loaded.config.service.pipelines[ComponentId("traces")]
-    assert len(getattr(pipeline, section)) == 1
-    assert "twice; once is enough" in loaded.warnings[0]
 
 
 def test_an_unset_variable_is_a_warning() -> None:
@@ -323,57 +310,6 @@ def test_unknown_components_name_the_way_out() -> None:
     assert "keep others in an agent or gateway in front" in found
 
 
-@pytest.mark.parametrize(
-    ("service", "message"),
-    [
-        ("", "service::pipelines: service must have at least one pipeline"),
-        ("service: {pipelines: {}}", "service must have at least one pipeline"),
-        ("service: []", "service: expected a map of keys, got a list"),
-        (
-            "service: {pipelines: {traces: {exporters: [debug]}}}",
-            "service::pipelines::traces: must have at least one receiver",
-        ),
-        (
-            "service: {pipelines: {traces: {receivers: [otlp], exporters: [files]}}}",
-            "the exporter files takes no traces",
-        ),
-        (
-            "service: {extensions: [healthcheck], pipelines: {traces: {receivers:"
-            " [otlp], exporters: [debug]}}}",
-            "which is not defined; did you mean 'health_check'?",
-        ),
-        (
-            "service: {pipelines: {traces: {receivers: 5, exporters: [debug]}}}",
-            "expected a list of components, got the number 5",
-        ),
-        (
-            "service: {pipelines: {traces: {receivers: otlp, exporters: [debug]}}}",
-            "expected a list of components, got the text 'otlp'",
-        ),
-        (
-            "service: {pipelines: {traces: {receivers: [5], exporters: [debug]}}}",
-            "expected a component's name, got the number 5",
-        ),
-        (
-            "service: {pipelines: {traces: {receivers: [otlp], exporters: [debug],"
-            " procesors: []}}}",
-            "procesors: unknown key; did you mean 'processors'?",
-        ),
-        (
-            "service: {pipelines: {traces/: {receivers: [otlp], exporters: [debug]}}}",
-            "the part after / should not be empty",
-        ),
-        (
-            "service: {pipelins: {}}",
-            "service::pipelins: unknown key; did you mean 'pipelines'?",
-        ),
-    ],
-)
-def test_pipelines_are_checked(service: str, message: str) -> None:
-    """A service needs pipelines whose ends exist and carry their signal."""
-    assert any(message in text for text in problems(with_service(service)))
-
-
 def test_a_component_defined_twice_is_a_problem() -> None:
     """Two keys that mean the same id are told."""
     found = problems(GOOD.replace("{otlp: }", "{otlp: , 'otlp ': }"))
@@ -392,12 +328,6 @@ def test_a_section_must_be_a_map(section: str) -> None:
         )
     assert caught.value.problems[0].message == "expected a map of keys, got a list"
     assert caught.value.problems[0].path == section
-
-
-def test_connectors_are_refused_by_name() -> None:
-    """A connector is an unknown component, not an unknown key."""
-    found = problems(GOOD + "connectors: {spanmetrics: }\n")
-    assert "unknown connector 'spanmetrics'; tailring-router knows none" in found[0]
 
 
 def test_files_are_named_in_problems(tmp_path: Path) -> None:
