@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from tailring_otlpio import ReceiverSettings
 from tailring_pipeline import Refused, Rejected
 from tailring_testkit import otlp
+from tailring_testkit.backend import EXPORT_TRACES
 from tailring_testkit.otlp_clients import GrpcReply
 from tailring_testkit.receiver_rig import Counts, receiver_rig
 
@@ -277,11 +278,22 @@ async def test_a_client_that_leaves_takes_back_what_it_sent() -> None:
 async def test_a_message_that_never_comes_is_a_failure() -> None:
     """A call that is cancelled before its message arrived counts as a failure."""
     async with receiver_rig() as rig:
-        method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
         stub: grpc.aio.StreamUnaryMultiCallable[bytes, bytes]
-        stub = rig.grpc.channel.stream_unary(method)
+        stub = rig.grpc.channel.stream_unary(EXPORT_TRACES)
         call = stub()
         await call.wait_for_connection()
         await asyncio.sleep(0.1)
         call.cancel()
         await rig.wait_counts("grpc", Counts(failure=1))
+
+
+async def test_a_call_that_ends_without_a_message_is_malformed() -> None:
+    """A client that half-closes before its message is told so, not that all is well."""
+    async with receiver_rig() as rig:
+        stub: grpc.aio.StreamUnaryMultiCallable[bytes, bytes]
+        stub = rig.grpc.channel.stream_unary(EXPORT_TRACES)
+        call = stub()
+        await call.done_writing()
+        assert await call.code() is Code.INVALID_ARGUMENT
+        assert "before its message was complete" in (await call.details() or "")
+        assert rig.counts("grpc") == Counts(failure=1)

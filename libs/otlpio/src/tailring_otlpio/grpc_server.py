@@ -106,10 +106,13 @@ class GrpcServer(grpc.GenericRpcHandler):
 
     async def _export(self, _stream: object, context: _Context) -> bytes:
         payload = await context.read()
-        if not isinstance(payload, bytes):  # EOF: the core turned the message away
+        if isinstance(payload, bytes):
+            answer = await self._answer(payload)
+        else:
+            # EOF: nothing came, or it broke off, or the core turned it away; then its
+            # own answer takes the place of this one.
             self._counted.ended(Outcome.FAILURE, 0)
-            return b""
-        answer = await self._answer(payload)
+            answer = status.malformed("the call ended before its message was complete")
         if answer.code is not grpc.StatusCode.OK:
             await _abort(context, answer)
         return response_proto(answer)

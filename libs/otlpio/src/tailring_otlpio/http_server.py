@@ -5,19 +5,24 @@ Rules:
 * Bodies are read under a limit and decompressed as they arrive; JSON, which is slow,
   is converted in a thread when it is large.
 * Errors of a request that could be read are a ``google.rpc.Status`` in its own content
-  type; 404, 405 and 415 are plain text, because there is no such type yet.
-* There is one path, so there is no router.
+  type; 404, 405 and the 415 of a type are plain text, because there is no such type.
+* There is one path, so there is no router. A path that only needs tidying (``//v1``, as
+  of an endpoint written with a slash at its end) is answered with a redirect.
+* A client that waits to be told to go on (``Expect: 100-continue``) is told so when its
+  headers are found good.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import posixpath
+import urllib.parse
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from tailring_otlpio import status
 from tailring_otlpio.cors import Cors
@@ -47,6 +52,10 @@ _JSON_INLINE_BYTES_MAX: Final = 16 * 1024
 # `stop` has waited already; this is for answers that are still being written.
 _SHUTDOWN_S: Final = 0.5
 _NS_PER_S: Final = 1_000_000_000
+# Proxies add long headers (tokens, client certificates); the library's own limits are
+# 8 KiB for the request line and each header, and 128 headers.
+_HEADER_BYTES_MAX: Final = 64 * 1024
+_HEADERS_MAX: Final = 512
 
 
 class _Turned(Exception):
@@ -81,6 +90,7 @@ class HttpServer:
             for key, value in config.response_headers.items()
         }
         self._encodings = _encodings(config)
+        self._accepted_encodings = ", ".join(sorted(filter(None, self._encodings)))
         self._read_timeout_s = config.read_timeout / _NS_PER_S or None
         self._runner: web.ServerRunner | None = None
         self._sites: list[web.SockSite] = []
@@ -95,6 +105,9 @@ class HttpServer:
             # A client that left will send again what is not delivered yet.
             handler_cancellation=True,
             keepalive_timeout=config.idle_timeout / _NS_PER_S,
+            max_line_size=_HEADER_BYTES_MAX,
+            max_field_size=_HEADER_BYTES_MAX,
+            max_headers=_HEADERS_MAX,
         )
         if config.transport == "unix":
             listeners = [unix_socket(config.endpoint)]
@@ -138,8 +151,7 @@ class HttpServer:
         return response
 
     async def _respond(self, request: web.BaseRequest) -> web.Response:
-        if request.path != self._config.traces_url_path:
-            raise _Turned(HTTPStatus.NOT_FOUND, "404 page not found")
+        self._find(request)
         if request.method == "OPTIONS":
             granted = self._cors.preflight(request.headers)
             if granted is not None:
@@ -150,31 +162,39 @@ class HttpServer:
                 "405 method not allowed, supported: [POST]",
                 Allow="POST",
             )
-        try:
-            content_type, encoding = self._negotiate(request.headers)
-        except _Turned:
+        content_type = self._content_type(request.headers)
+        encoding = request.headers.get("Content-Encoding", "").strip().lower()
+        if encoding not in self._encodings:
             self._counted.ended(Outcome.FAILURE, 0)
-            raise
+            response = _response(status.unsupported_encoding(encoding), content_type)
+            response.headers["Accept-Encoding"] = self._accepted_encodings
+            return response
         answer = await self._answer(request, content_type, encoding)
         return _response(answer, content_type)
 
-    def _negotiate(self, headers: Mapping[str, str]) -> tuple[str, str]:
-        """The content type and encoding of a request, or `_Turned` with 415."""
+    def _find(self, request: web.BaseRequest) -> None:
+        """Raise `_Turned` unless the request is for the one path there is."""
+        wanted = self._config.traces_url_path
+        if request.path == wanted:
+            return
+        tidy = posixpath.normpath("/" + request.path.lstrip("/"))
+        if tidy == wanted and not request.path.endswith("/"):
+            query = request.rel_url.raw_query_string
+            location = urllib.parse.quote(wanted) + (query and f"?{query}")
+            raise _Turned(HTTPStatus.TEMPORARY_REDIRECT, "", Location=location)
+        raise _Turned(HTTPStatus.NOT_FOUND, "404 page not found")
+
+    def _content_type(self, headers: Mapping[str, str]) -> str:
+        """The content type of a request, or `_Turned` with 415."""
         written = headers.get("Content-Type", "")
         content_type = written.partition(";")[0].strip().lower()
         if content_type not in (PROTOBUF, JSON):
+            self._counted.ended(Outcome.FAILURE, 0)
             raise _Turned(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 f"415 unsupported media type, supported: [{JSON}, {PROTOBUF}]",
             )
-        encoding = headers.get("Content-Encoding", "").strip().lower()
-        if encoding not in self._encodings:
-            raise _Turned(
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                "unsupported Content-Encoding",
-                **{"Accept-Encoding": ", ".join(sorted(filter(None, self._encodings)))},
-            )
-        return content_type, encoding
+        return content_type
 
     async def _answer(
         self, request: web.BaseRequest, content_type: str, encoding: str
@@ -201,6 +221,7 @@ class HttpServer:
         bytes_max = self._config.request_bytes_max
         if (request.content_length or 0) > bytes_max:
             raise BodyTooLarge(f"the body is larger than {bytes_max} bytes")
+        await _go_on(request)
         try:
             async with asyncio.timeout(self._read_timeout_s):
                 return await read_body(
@@ -216,6 +237,17 @@ class HttpServer:
             ) from error
         except (ConnectionError, web.RequestPayloadError) as error:
             raise MalformedBody(f"the body broke off: {error}") from error
+
+
+async def _go_on(request: web.BaseRequest) -> None:
+    """Tell a client that waits for it to send its body."""
+    expected = request.headers.get("Expect", "")
+    if not expected or request.version < HttpVersion11:
+        return
+    if expected.lower() != "100-continue":
+        raise _Turned(HTTPStatus.EXPECTATION_FAILED, "417 expectation failed")
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # else the library takes it for an answer begun
 
 
 async def _from_json(body: bytes) -> bytes:

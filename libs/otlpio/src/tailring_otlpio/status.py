@@ -38,6 +38,7 @@ __all__ = [
     "refused",
     "rejected",
     "too_large",
+    "unsupported_encoding",
 ]
 
 # A refusal that names no delay asks for this one: SDKs that read RetryInfo wait
@@ -162,6 +163,13 @@ def too_large(detail: str) -> Answer:
     """The request is larger than this receiver takes; final, so without a delay."""
     code = StatusCode.RESOURCE_EXHAUSTED
     return Answer(Outcome.FAILURE, code, detail, http_status=413)
+
+
+def unsupported_encoding(encoding: str) -> Answer:
+    """The body is compressed in a way that this receiver cannot read."""
+    detail = f"unsupported Content-Encoding: {encoding}"
+    code = StatusCode.INVALID_ARGUMENT
+    return Answer(Outcome.FAILURE, code, detail, http_status=415)
 
 
 def internal_failure() -> Answer:
