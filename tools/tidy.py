@@ -290,9 +290,7 @@ def check_links(source: Source, root: Path) -> Iterator[Finding]:
     for number, line in enumerate(source.text.split("\n"), 1):
         for found in _LINK.finditer(line):
             if not (folder / found.group(1)).exists():
-                yield source.at(
-                    number, f"{found.group(1)}: no such file: mend the link"
-                )
+                yield source.at(number, f"{found.group(1)} is not there: mend the link")
 
 
 # ---------------------------------------------------------------- all of it

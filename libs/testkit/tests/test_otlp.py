@@ -74,9 +74,9 @@ def test_respelled_requests_mean_the_same(data: st.DataObject) -> None:
 
 @given(requests.requests())
 def test_json_round_trip(payload: bytes) -> None:
-    """A request that became OTLP JSON and came back has the same spans."""
-    back = otlp_json.parse_request(otlp_json.format_request(payload))
-    assert otlp.spans_of(back) == otlp.spans_of(payload)
+    """A request that became OTLP JSON and came back is the same JSON again."""
+    text = otlp_json.format_request(payload)  # in which every NaN is the same one
+    assert otlp_json.format_request(otlp_json.parse_request(text)) == text
 
 
 def test_json_ids_are_hex() -> None:
