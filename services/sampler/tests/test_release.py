@@ -176,16 +176,46 @@ async def test_an_unexpected_error_is_tried_again() -> None:
 
 @virtual_time
 async def test_one_poisonous_trace_costs_no_other() -> None:
-    """After a rejection each trace is sent alone once; only the bad one is lost."""
+    """After a rejection halves are sent; only the trace that is bad alone is lost."""
     rig = Rig(Sink())
     bad = Rejected("invalid_argument", "no")
-    rig.sink.script([bad, None, bad, None])
+    rig.sink.script([bad, None, bad, bad, None])
     rig.offer(1, 2, 3)
     await rig.release.flush(60)
     assert rig.arrived() == {1, 3}
     lost = rig.metrics.value("tailring_sampler_spans_lost", reason="rejected")
     assert lost == SPANS
     assert sorted(int.from_bytes(one) for one in rig.answered) == [1, 2, 3]
+    await rig.end()
+
+
+class Picky(Sink):
+    """A sink that rejects whatever holds one of these traces."""
+
+    def __init__(self, *numbers: int) -> None:
+        super().__init__()
+        self._poison = {number.to_bytes(16, "big") for number in numbers}
+
+    async def consume(self, batch: Batch) -> None:
+        """Keep the batch, or reject it as a whole."""
+        if self._poison & otlp.trace_ids_of(batch.payload):
+            self.turned_away.append(batch)
+            raise Rejected("internal", "cannot be decoded")
+        await super().consume(batch)
+
+
+@virtual_time
+@pytest.mark.parametrize("poison", [(), (1,), (256,), (1, 2), (100, 200)])
+async def test_poison_among_many_costs_few_requests(poison: tuple[int, ...]) -> None:
+    """Each poisonous trace of 256 costs at most two requests for each halving."""
+    rig = Rig(Picky(*poison))
+    rig.offer(*range(1, 257))
+    await rig.release.flush(60)
+    assert rig.arrived() == set(range(1, 257)) - set(poison)
+    assert rig.release.spans_lost == len(poison) * SPANS
+    assert sorted(int.from_bytes(one) for one in rig.answered) == [*range(1, 257)]
+    requests = len(rig.sink.batches) + len(rig.sink.turned_away)
+    assert requests <= 1 + 16 * len(poison)
     await rig.end()
 
 
