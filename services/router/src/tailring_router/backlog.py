@@ -75,6 +75,11 @@ class Backlog:
         self.spans = self.size_bytes = 0
         return parts
 
+    def check_invariants(self) -> None:
+        """Assert that the totals are right. Slow: for tests and simulation."""
+        assert self.spans == sum(part.spans for part in self._parts)
+        assert self.size_bytes == sum(len(part.payload) for part in self._parts)
+
     def _drop_first(self) -> None:
         part = self._parts.popleft()
         self.spans -= part.spans

@@ -19,14 +19,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 from functools import partial
 
 from tailring_pipeline import Backoff, Batch, Refused, Rejected, RetryConfig
 from tailring_router.fleet import Fleet, Rest
 from tailring_router.metrics import Door, RouterMetrics
-from tailring_router.part import Outcome, Part, Result
+from tailring_router.part import Outcome, Part, Result, now_ns
 
 __all__ = ["Delivery", "Dispatcher"]
 
@@ -49,7 +48,7 @@ class Dispatcher:
         """
         self.metrics.received.add(batch.items)
         try:
-            parts = self.fleet.dispatch(batch.payload, now_ns=time.monotonic_ns())
+            parts = self.fleet.dispatch(batch.payload, now_ns=now_ns())
         except Refused:
             self.metrics.left(Door.REFUSED, batch.items)
             raise
@@ -93,7 +92,7 @@ class Delivery:
             self._withdraw()
             raise
         if self._failure is not None:
-            self._metrics.left(Door.REFUSED, self._failed_spans)
+            self._give_back(Door.REFUSED)
             raise Refused(
                 self._failure.reason,
                 self._failure.detail,
@@ -117,6 +116,12 @@ class Delivery:
         self._metrics.left(Door.SHUTDOWN, self._withdrawn())
 
     @property
+    def held_spans(self) -> int:
+        """Spans that have not left: on their way, resting, or failed and not told."""
+        held = sum(part.spans for part in (*self._open, *self._resting))
+        return held + self._failed_spans
+
+    @property
     def loss(self) -> Result | None:
         """Why spans were lost: the failure, else the refusal for good, if any."""
         return self._failure or self._refusal
@@ -125,9 +130,14 @@ class Delivery:
         if self._failure is not None:
             stopped = self._failure.reason == "shutdown"
             door = Door.SHUTDOWN if stopped else Door.EXPIRED
-            self._metrics.left(door, self._failed_spans)
+            self._give_back(door)
         if self._then is not None:
             self._then(self)
+
+    def _give_back(self, door: Door) -> None:
+        """What has failed leaves, once."""
+        self._metrics.left(door, self._failed_spans)
+        self._failed_spans = 0
 
     def _watch(self, part: Part) -> None:
         self._open.add(part)
@@ -170,7 +180,7 @@ class Delivery:
         backoff = self._backoffs.pop(part, None) or Backoff(self._retry)
         if self._retry.enabled and result.reason != "shutdown":
             delay_ns = backoff.next_delay_ns(
-                time.monotonic_ns(),
+                now_ns(),
                 jitter=random.random(),
                 retry_after_ns=int(result.retry_after_s * 1e9),
             )
@@ -193,9 +203,7 @@ class Delivery:
         self._metrics.moved.add(part.spans)
         backoff = self._backoffs.pop(part, None)
         try:
-            parts = self._fleet.dispatch(
-                part.payload, now_ns=time.monotonic_ns(), held=True
-            )
+            parts = self._fleet.dispatch(part.payload, now_ns=now_ns(), held=True)
         except Refused as refused:
             # No backend is left: as if its backend could not be reached.
             if backoff is not None:
@@ -213,7 +221,7 @@ class Delivery:
 
     def _withdrawn(self) -> int:
         """Take back every part; the spans of those that were not delivered."""
-        spans = self._failed_spans
+        spans, self._failed_spans = self._failed_spans, 0
         for rest in self._resting.values():
             rest.cancel()
         spans += sum(part.spans for part in self._resting)

@@ -158,6 +158,13 @@ class Fleet:
         for forwarder in [*forwarders, *self._retiring]:
             await forwarder.close()
 
+    def check_invariants(self) -> None:
+        """Assert the rules of the module. Slow: for tests and simulation."""
+        assert set(self.topology.addresses) == set(self._members)
+        forwarders = [member.forwarder for member in self._members.values()]
+        for forwarder in [*forwarders, *self._retiring]:
+            forwarder.check_invariants()
+
     def _offer(self, routed: Routed, now_ns: int) -> Part:
         deadline_s = self._settings.deadline_s
         part = Part(

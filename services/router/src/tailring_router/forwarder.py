@@ -22,7 +22,6 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import time
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -31,7 +30,7 @@ from tailring_otlpio import SPLIT_REASONS
 from tailring_pipeline import Backoff, Refused, Rejected, RetryConfig, Sizer
 from tailring_router.backlog import Backlog
 from tailring_router.metrics import BackendMetrics
-from tailring_router.part import DELIVERED, MOVED, Outcome, Part, Result
+from tailring_router.part import DELIVERED, MOVED, Outcome, Part, Result, now_ns
 from tailring_runtime.logs import get_logger
 from tailring_runtime.tasks import TaskSet
 
@@ -201,6 +200,16 @@ class Forwarder:
         await self._tasks.close()
         await self._client.close()
 
+    def check_invariants(self) -> None:
+        """Assert the rules of the module. Slow: for tests and simulation."""
+        self._backlog.check_invariants()
+        assert 0 <= self._sends <= self._settings.sends_max
+        assert (self._sending_spans > 0) == (self._sends > 0)
+        assert len(self._sleepers) <= self._sends
+        assert self._idle.is_set() == (not self._sends and not len(self._backlog))
+        if self._state is _State.CLOSED:
+            assert not self.held_spans
+
     def _schedule(self) -> None:
         """Arrange for the backlog to be sent: now, or when enough was gathered."""
         if self._sends >= self._settings.sends_max or not len(self._backlog):
@@ -261,7 +270,7 @@ class Forwarder:
 
     async def _deliver(self, parts: list[Part]) -> None:
         """Try until every part is resolved."""
-        backoff = Backoff(self._settings.retry, started_ns=time.monotonic_ns())
+        backoff = Backoff(self._settings.retry, started_ns=now_ns())
         epoch = self._epoch
         while parts:
             result = await self._try(parts)
@@ -331,16 +340,16 @@ class Forwarder:
         """How long to wait before the next try; None when there is none."""
         if not self._settings.retry.enabled:
             return None
-        now_ns = time.monotonic_ns()
+        at_ns = now_ns()
         delay_ns = backoff.next_delay_ns(
-            now_ns,
+            at_ns,
             jitter=random.random(),
             retry_after_ns=int(result.retry_after_s * 1e9),
         )
         if delay_ns is None:
             return None
         deadlines = [part.deadline_ns for part in parts if part.deadline_ns]
-        if deadlines and now_ns + delay_ns > min(deadlines):
+        if deadlines and at_ns + delay_ns > min(deadlines):
             return None
         return delay_ns / 1e9
 

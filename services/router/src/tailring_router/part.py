@@ -6,7 +6,12 @@ import asyncio
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["DELIVERED", "MOVED", "Outcome", "Part", "Result"]
+__all__ = ["DELIVERED", "MOVED", "Outcome", "Part", "Result", "now_ns"]
+
+
+def now_ns() -> int:
+    """The clock of the running event loop: monotonic, the one of all timers here."""
+    return int(asyncio.get_running_loop().time() * 1e9)
 
 
 class Outcome(Enum):
@@ -43,7 +48,7 @@ class Part:
 
     ``result`` is resolved once by the forwarder. Whoever waits may cancel it: a part
     that is still queued is then dropped, one in flight is not recalled.
-    ``deadline_ns`` (monotonic, 0: none): no retry begins after it.
+    ``deadline_ns`` (`now_ns`, 0: none): no retry begins after it.
     """
 
     __slots__ = ("address", "deadline_ns", "payload", "result", "spans")
