@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,7 @@ from tailring_runtime.config import CollectorConfig, ServiceConfig
 from tailring_runtime.errors import StartError
 from tailring_runtime.health import State
 from tailring_runtime.lifecycle import Stage, Stages, StopRequests, run, serve
+from tailring_runtime.losses import Loss
 from tailring_runtime.process import Identity
 from tailring_runtime.settings import Settings
 from tailring_runtime.telemetry import Telemetry
@@ -128,27 +130,96 @@ async def test_health_follows_the_life() -> None:
     assert states == [State.RUNNING, State.DRAINING, State.STOPPED]
 
 
-async def test_an_early_stage_leaves_half_of_the_time() -> None:
-    """A stage before the last may use half of what remains, the last may use all."""
+async def test_receivers_leave_half_of_the_time() -> None:
+    """The first gets half of the time, the middle all but a reserve, the last all."""
     diary: list[str] = []
     a, b, c = (Recorder(name, diary) for name in "abc")
     with structlog.testing.capture_logs():
         await live([a, b, c])
     assert a.timeout_s == pytest.approx(4, abs=0.5)
-    assert b.timeout_s == pytest.approx(4, abs=0.5)
+    assert b.timeout_s == pytest.approx(8 - 1.6, abs=0.5)
     assert c.timeout_s == pytest.approx(8, abs=0.5)
 
 
-async def test_a_drain_beyond_the_deadline_is_not_clean() -> None:
-    """When the deadline passes, all is terminated and the exit code is 1."""
+async def test_the_reserve_is_shared_by_those_behind() -> None:
+    """When the middle has used its time, those behind it divide what was reserved."""
     diary: list[str] = []
-    a = Recorder("a", diary)
+    a, b, c, d = (Recorder(name, diary) for name in "abcd")
+    b.join_s = 60
+    settings = SETTINGS.model_copy(update={"drain_timeout_s": 1.0})
+    with structlog.testing.capture_logs():
+        assert await live([a, b, c, d], settings=settings) == 0
+    assert b.timeout_s == pytest.approx(0.8, abs=0.1)
+    assert c.timeout_s == pytest.approx(0.1, abs=0.05)
+    assert d.timeout_s == pytest.approx(0.2, abs=0.1)
+
+
+class Loser(Recorder):
+    """A stage that was told of data, and loses what is left when it is terminated."""
+
+    def __init__(self, name: str, diary: list[str], *, holds: Loss) -> None:
+        super().__init__(name, diary)
+        self.holds = holds
+        self.loss = Loss(spans=7)
+
+    async def terminate(self) -> None:
+        await super().terminate()
+        self.loss += self.holds
+
+
+async def test_a_loss_is_an_error_and_not_clean() -> None:
+    """What a stage lost by stopping has a line with counts and makes the code 1."""
+    stages = [
+        Loser("a/b", [], holds=Loss(spans=30, traces=2)),
+        Loser("c", [], holds=Loss(spans=4)),
+        Loser("d", [], holds=Loss()),
+    ]
+    with structlog.testing.capture_logs() as lines:
+        assert await live(stages) == 1
+    event = "acknowledged data was lost by stopping"
+    assert [line for line in lines if line["event"] == event] == [
+        {
+            "event": event,
+            "log_level": "error",
+            "stage": "a/b",
+            "spans": 30,
+            "traces": 2,
+        },
+        {"event": event, "log_level": "error", "stage": "c", "spans": 4},
+    ]
+    assert lines[-1] == {
+        "event": "service stopped",
+        "log_level": "info",
+        "clean": False,
+    }
+
+
+async def test_a_deadline_without_a_loss_is_clean() -> None:
+    """When the deadline passes all is terminated; without a loss the code is 0."""
+    diary: list[str] = []
+    a = Loser("a", diary, holds=Loss())
     a.join_s = 60
     settings = SETTINGS.model_copy(update={"drain_timeout_s": 0.05})
     with structlog.testing.capture_logs() as lines:
-        assert await live([a], settings=settings) == 1
+        assert await live([a], settings=settings) == 0
     assert diary[-1] == "terminate a"
     assert "the drain ran into its deadline" in [line["event"] for line in lines]
+
+
+async def test_all_are_told_to_hurry_when_the_drain_begins() -> None:
+    """Stages that can hurry are told before the first is closed."""
+    diary: list[str] = []
+
+    class Hurrier(Recorder):
+        """Can hurry."""
+
+        def hurry(self) -> None:
+            self.write("hurry")
+
+    stages = [Recorder("a", diary), Hurrier("b", diary), Hurrier("c", diary)]
+    with structlog.testing.capture_logs():
+        assert await live(stages) == 0
+    assert diary[3:6] == ["hurry b", "hurry c", "close a"]
 
 
 async def test_a_second_request_stops_at_once() -> None:
@@ -163,22 +234,23 @@ async def test_a_second_request_stops_at_once() -> None:
     assert "second signal, the drain is abandoned" in [line["event"] for line in lines]
 
 
+class Hanging(Recorder):
+    """Never flushes, never ends."""
+
+    async def join(self, timeout_s: float) -> None:
+        await asyncio.sleep(60)
+
+    async def terminate(self) -> None:
+        self.write("terminate")
+        await asyncio.sleep(60)
+
+
 async def test_a_stage_that_hangs_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A join that breaks its promise cannot keep the process."""
     monkeypatch.setattr(lifecycle, "OVERRUN_MAX_S", 0.05)
     diary: list[str] = []
-
-    class Hanging(Recorder):
-        """Never flushes, never ends."""
-
-        async def join(self, timeout_s: float) -> None:
-            await asyncio.sleep(60)
-
-        async def terminate(self) -> None:
-            await asyncio.sleep(60)
-
     settings = SETTINGS.model_copy(update={"drain_timeout_s": 0.05})
     with structlog.testing.capture_logs() as lines:
         stages = [Hanging("a", diary), Recorder("b", diary)]
@@ -188,14 +260,30 @@ async def test_a_stage_that_hangs_is_given_up(
     assert "stage failed to terminate" in [line["event"] for line in lines]
 
 
+async def test_overruns_have_one_bound_together() -> None:
+    """However many stages hang, the stop ends within one overrun of its deadline."""
+    diary: list[str] = []
+    settings = SETTINGS.model_copy(update={"drain_timeout_s": 0.5})
+    stages = [Hanging(name, diary) for name in "abcd"]
+    began_s = time.monotonic()
+    with structlog.testing.capture_logs():
+        assert await live(stages, settings=settings) == 1
+    moments_s = 2 * len(stages) * lifecycle.MOMENT_S
+    assert time.monotonic() - began_s < 0.5 + lifecycle.OVERRUN_MAX_S + moments_s
+    assert diary[4:] == [
+        *("close a", "close b", "close c", "close d"),
+        *("terminate a", "terminate b", "terminate c", "terminate d"),
+    ]
+
+
 @pytest.mark.parametrize("step", ["close", "join", "terminate"])
 async def test_a_stage_that_fails_does_not_stop_the_others(step: str) -> None:
-    """An exception of one stage is logged and the others are drained."""
+    """An exception of one stage is logged, the others are drained, the code is 1."""
     diary: list[str] = []
     a, b = Recorder("a", diary), Recorder("b", diary)
     a.fail_at = step
     with structlog.testing.capture_logs() as lines:
-        assert await live([a, b]) == 0
+        assert await live([a, b]) == 1
     assert diary[-1] == "terminate b"
     assert {"close b", "join b"} <= set(diary)
     assert [line for line in lines if line["log_level"] == "error"]

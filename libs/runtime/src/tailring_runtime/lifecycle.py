@@ -7,34 +7,48 @@ Rules:
 * They start in reverse, so that nobody is sent data before he can take it.
 * A drain goes group by group: close, then join. A group is closed only when everything
   before it has flushed into it. At the end every stage is terminated.
-* All joins together have one deadline. A group that is not the last gets at most half
-  of what remains, so that a client that hangs cannot cost the exporters their flush.
+* All joins together have one deadline. Receivers get at most half of the time, so that
+  a client that hangs cannot cost the others their flush. What stands between them and
+  the last group gets the rest but a small reserve: while it has something to deliver,
+  the exporters stay open, retries included. What a join does not need goes to the next.
+* Stages that break their word and overrun do so within one `OVERRUN_MAX_S`, all
+  together, and never in the reserve of those behind them.
 * The first SIGTERM or SIGINT begins the drain; the second abandons it at once.
+* A stop is clean when nothing acknowledged was lost (`tailring_runtime.losses`) and no
+  stage failed. The deadline alone is no failure: who waited has been refused.
 
-    starting --> running --(signal)--> draining --> stopped     exit code 0
-        \\            \\                     \\--(signal, deadline)--> stopped    1
-         \\--(a stage cannot start)--> stopped                                  1
+    starting --> running --(signal)--> draining --(clean)--> stopped     exit code 0
+        \\            \\                     \\--(signal, loss, failure)--> stopped  1
+         \\--(a stage cannot start)--> stopped                                   1
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tailring_runtime.health import State
 from tailring_runtime.logs import get_logger
+from tailring_runtime.losses import Losing, Loss
 from tailring_runtime.process import loop_factory, tune_collector
 from tailring_runtime.settings import Settings
 from tailring_runtime.telemetry import Telemetry
 
-__all__ = ["Stage", "Stages", "StopRequests", "run", "serve"]
+__all__ = ["Hurrying", "Stage", "Stages", "StopRequests", "run", "serve"]
 
-# How much longer than promised a stage may take before it is given up.
-OVERRUN_MAX_S = 5.0
+# How much longer than the deadline the whole stop may take: with the default deadline
+# of 25 s it ends before the 30 s after which Kubernetes kills.
+OVERRUN_MAX_S = 3.0
+# What is kept for the last group when the groups before it need all the time.
+RESERVE_MAX_S = 2.0
+RESERVE_SHARE = 0.2
+# Even when no time is left a stage may do what is done in a moment.
+MOMENT_S = 0.1
 
 
 class Stage(Protocol):
@@ -51,6 +65,14 @@ class Stage(Protocol):
 
     async def terminate(self) -> None:
         """Abandon what is left, release everything."""
+
+
+@runtime_checkable
+class Hurrying(Protocol):
+    """A stage whose waits between attempts can be cut short."""
+
+    def hurry(self) -> None:
+        """A drain has begun: data still comes and goes, but waits are short now."""
 
 
 # Data order; a tuple or list inside holds stages that stand side by side.
@@ -132,6 +154,7 @@ class _Life:
         self._requests = requests
         self._log = get_logger()
         self._touched: list[Stage] = []
+        self._failed = False
 
     async def live(self) -> int:
         try:
@@ -158,48 +181,95 @@ class _Life:
 
     async def _stop(self) -> int:
         self._health.move(State.DRAINING)
-        self._log.info("draining", timeout_s=self._settings.drain_timeout_s)
-        end_s = time.monotonic() + self._settings.drain_timeout_s
+        timeout_s = self._settings.drain_timeout_s
+        self._log.info("draining", timeout_s=timeout_s)
+        before = self._losses()
+        end_s = time.monotonic() + timeout_s
         drained = await _first(self._drain(end_s), self._requests.wait_abandon())
-        in_time = time.monotonic() < end_s
         if not drained:
             self._log.warning("second signal, the drain is abandoned")
-        elif not in_time:
+        elif time.monotonic() >= end_s:
             self._log.warning("the drain ran into its deadline")
-        await self._terminate()
-        clean = drained and in_time
+        await self._terminate(end_s)
+        lost = self._log_losses(before)
+        clean = drained and not lost and not self._failed
         self._log.info("service stopped", clean=clean)
         return 0 if clean else 1
 
     async def _drain(self, end_s: float) -> None:
-        last = len(self._groups) - 1
+        for stage in self._touched:
+            if isinstance(stage, Hurrying):
+                self._call(stage.hurry, stage)
         for i, group in enumerate(self._groups):
             for stage in group:
-                self._close(stage)
-            remaining_s = max(0.0, end_s - time.monotonic())
-            share_s = remaining_s if i == last else remaining_s / 2
-            await asyncio.gather(*(self._join(stage, share_s) for stage in group))
+                self._call(stage.close, stage)
+            left_s = max(0.0, end_s - time.monotonic())
+            share_s = self._share_s(i, left_s)
+            give_up_s = share_s + self._overrun_s(i, left_s - share_s)
+            await asyncio.gather(
+                *(self._join(stage, share_s, give_up_s) for stage in group)
+            )
 
-    def _close(self, stage: Stage) -> None:
+    def _share_s(self, i: int, left_s: float) -> float:
+        """How much of the time that is left the group at ``i`` may use."""
+        if i == len(self._groups) - 1:
+            return left_s
+        if i == 0:
+            return left_s / 2
+        whole_s = self._settings.drain_timeout_s
+        reserve_s = min(RESERVE_MAX_S, whole_s * RESERVE_SHARE)
+        return max(left_s - reserve_s, left_s / 2)
+
+    def _overrun_s(self, i: int, others_s: float) -> float:
+        """How long a stage of that group is waited for beyond what it was given."""
+        if i == len(self._groups) - 1:
+            return OVERRUN_MAX_S / 2
+        return max(MOMENT_S, min(OVERRUN_MAX_S, others_s) / 2)
+
+    def _call(self, method: Callable[[], None], stage: Stage) -> None:
         try:
-            stage.close()
+            method()
         except Exception:  # noqa: BLE001 - the other stages must still drain
-            self._log.exception("stage failed to close", stage=_name(stage))
+            self._fail("stage failed to close", stage)
 
-    async def _join(self, stage: Stage, timeout_s: float) -> None:
+    async def _join(self, stage: Stage, timeout_s: float, give_up_s: float) -> None:
         try:
-            async with asyncio.timeout(timeout_s + OVERRUN_MAX_S):
+            async with asyncio.timeout(give_up_s):
                 await stage.join(timeout_s)
         except Exception:  # noqa: BLE001 - the other stages must still drain
-            self._log.exception("stage failed to flush", stage=_name(stage))
+            self._fail("stage failed to flush", stage)
 
-    async def _terminate(self) -> None:
+    async def _terminate(self, end_s: float = math.inf) -> None:
+        until_s = min(time.monotonic(), end_s) + OVERRUN_MAX_S
         for stage in self._touched:
+            # One that hangs leaves as much for the others as it takes.
+            share_s = (until_s - time.monotonic()) / 2
             try:
-                async with asyncio.timeout(OVERRUN_MAX_S):
+                async with asyncio.timeout(max(share_s, MOMENT_S)):
                     await stage.terminate()
             except Exception:  # noqa: BLE001 - nor must it keep the process
-                self._log.exception("stage failed to terminate", stage=_name(stage))
+                self._fail("stage failed to terminate", stage)
+
+    def _fail(self, event: str, stage: Stage) -> None:
+        self._failed = True
+        self._log.exception(event, stage=_name(stage))
+
+    def _losses(self) -> dict[Losing, Loss]:
+        return {one: one.loss for one in self._touched if isinstance(one, Losing)}
+
+    def _log_losses(self, before: dict[Losing, Loss]) -> bool:
+        """One line for each stage that lost something; whether any did."""
+        lost = False
+        for stage, loss in self._losses().items():
+            grown = loss.since(before[stage])
+            if grown:
+                lost = True
+                counts = {"spans": grown.spans, "traces": grown.traces}
+                told = {what: count for what, count in counts.items() if count}
+                self._log.error(
+                    "acknowledged data was lost by stopping", stage=stage.name, **told
+                )
+        return lost
 
 
 async def _first(
@@ -243,4 +313,4 @@ def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -
 
 
 def _name(stage: Stage) -> str:
-    return type(stage).__name__
+    return stage.name if isinstance(stage, Losing) else type(stage).__name__
