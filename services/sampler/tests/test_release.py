@@ -293,3 +293,13 @@ def test_what_is_left_at_the_end_is_lost_by_name(answer: str) -> None:
         assert lost == 5 * SPANS - delivered
 
     scenario()
+
+
+@virtual_time
+async def test_a_delivery_that_never_began_is_lost_by_name() -> None:
+    """Terminated before its task has run, a batch is counted as lost all the same."""
+    rig = Rig(Sink())
+    rig.offer(1, 2)
+    rig.release.close_batch()
+    await rig.end()
+    assert rig.metrics.value("tailring_sampler_spans_lost") == 2 * SPANS

@@ -105,8 +105,8 @@ class ReleaseSettings:
     )
 
 
-class _OpenBatch:
-    """Traces that gather until they are sent together."""
+class _Batch:
+    """Traces that are sent together; once they are under way, those that are left."""
 
     def __init__(self) -> None:
         self.traces: list[KeptTrace] = []
@@ -138,10 +138,10 @@ class Release:
         self._on_delivered = on_delivered
         self._log = get_logger(processor=processor)
         self._tasks = TaskSet(f"{processor} release", metrics=metrics)
-        self._open = _OpenBatch()
-        self._queue: deque[list[KeptTrace]] = deque()
+        self._open = _Batch()
+        self._queue: deque[_Batch] = deque()
         self._linger: asyncio.TimerHandle | None = None
-        self._in_flight = 0
+        self._under_way: set[_Batch] = set()
         self._changed = Wakeups()
         self._terminated = False
         self.spans_taken = 0
@@ -187,8 +187,8 @@ class Release:
             self._linger.cancel()
             self._linger = None
         if self._open.traces:
-            self._queue.append(self._open.traces)
-            self._open = _OpenBatch()
+            self._queue.append(self._open)
+            self._open = _Batch()
         self._pump()
 
     async def wait_change(self, timeout_s: float) -> None:
@@ -211,11 +211,11 @@ class Release:
         if self._linger is not None:
             self._linger.cancel()
         await self._tasks.close()
-        self._queue.append(self._open.traces)
-        self._open = _OpenBatch()
-        for traces in self._queue:
-            self._lose(traces, "terminated")
+        for batch in (*self._under_way, *self._queue, self._open):
+            self._lose(batch.traces, "terminated")
+        self._under_way.clear()
         self._queue.clear()
+        self._open = _Batch()
         self._rejections.flush()
         self._waiting.flush()
 
@@ -223,45 +223,42 @@ class Release:
         """Assert that every span taken is in one place."""
         left = self.spans_delivered + self.spans_lost
         assert self.spans_taken == left + self.spans_held
-        assert self._in_flight <= self._settings.in_flight_max
+        batches = (*self._under_way, *self._queue, self._open)
+        assert self.spans_held == sum(t.spans for b in batches for t in b.traces)
+        assert len(self._under_way) <= self._settings.in_flight_max
         assert (self.bytes_held == 0) == (self.spans_held == 0)
 
     def _pump(self) -> None:
-        while self._queue and self._in_flight < self._settings.in_flight_max:
-            self._in_flight += 1
-            traces = self._queue.popleft()
-            self._tasks.spawn(self._run(traces), name="deliver kept traces")
+        while self._queue and len(self._under_way) < self._settings.in_flight_max:
+            batch = self._queue.popleft()
+            # Noted here and not by the task: one that is cancelled first never runs.
+            self._under_way.add(batch)
+            self._tasks.spawn(self._run(batch), name="deliver kept traces")
 
-    async def _run(self, traces: list[KeptTrace]) -> None:
+    async def _run(self, batch: _Batch) -> None:
         try:
-            await self._deliver(traces)
+            await self._deliver(batch.traces)
         finally:
-            self._in_flight -= 1
-            self._changed.wake_all()
             if not self._terminated:
+                self._under_way.discard(batch)
+                self._changed.wake_all()
                 self._pump()
 
-    async def _deliver(self, traces: list[KeptTrace]) -> None:
-        rest = list(
-            traces
-        )  # shrinks from the front, so that a cancellation counts right
+    async def _deliver(self, rest: list[KeptTrace]) -> None:
+        # `rest` shrinks from the front: what is in it has not been answered for.
         counts = [len(rest)]  # the next group's size is the last
-        try:
-            while rest:
-                count = counts.pop()
-                traces = rest[:count]
-                rejected = await self._send(traces)
-                if rejected is not None and _is_suspect(rejected) and count > 1:
-                    counts += [count - count // 2, count // 2]
-                    continue
-                del rest[:count]
-                if rejected is None:
-                    self._settle(traces)
-                else:
-                    self._reject(traces, rejected)
-        except asyncio.CancelledError:
-            self._lose(rest, "terminated")
-            raise
+        while rest:
+            count = counts.pop()
+            traces = rest[:count]
+            rejected = await self._send(traces)
+            if rejected is not None and _is_suspect(rejected) and count > 1:
+                counts += [count - count // 2, count // 2]
+                continue
+            del rest[:count]
+            if rejected is None:
+                self._settle(traces)
+            else:
+                self._reject(traces, rejected)
 
     async def _send(self, traces: list[KeptTrace]) -> Rejected | None:
         """Deliver one batch, however often it is refused.
