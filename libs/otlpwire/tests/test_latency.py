@@ -3,10 +3,19 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailring_otlpwire import HeaderCache, TraceSlice, TraceSummary, group
+from tailring_otlpwire import (
+    HeaderCache,
+    Piece,
+    TraceSlice,
+    TraceSummary,
+    WireError,
+    group,
+    lasts_within,
+)
 from tailring_testkit.otlp import request, resource_spans, span
 
 TRACE = bytes(range(16))
@@ -39,14 +48,19 @@ def naive(spans: Sequence[Times]) -> Times:
     return low, high
 
 
-def naive_longest(spans: Sequence[Times]) -> int:
-    """The longest difference after any span, as Go's time.Sub has it."""
+def naive_durations(spans: Sequence[Times]) -> list[int]:
+    """The difference after each span, as Go's time.Sub has it."""
     candidates = []
     for count in range(1, len(spans) + 1):
         low, high = naive(spans[:count])
         difference = signed(high) - signed(low)
         candidates.append(max(-INT64, min(INT64 - 1, difference)))
-    return max(candidates)
+    return candidates
+
+
+def naive_longest(spans: Sequence[Times]) -> int:
+    """The longest difference after any span."""
+    return max(naive_durations(spans))
 
 
 def slice_of(*scopes: Sequence[Times]) -> TraceSlice:
@@ -130,3 +144,29 @@ def test_other_facts_accumulate() -> None:
     assert running.status_mask == 0b101
     assert running.span_count == 2
     assert running.byte_count == child.ByteSize() + root.ByteSize() + 4
+
+
+BOUNDS = st.one_of(
+    st.integers(-60, 60), st.integers(-INT64, INT64 - 1), st.just(-INT64)
+)
+
+
+@settings(deadline=None)
+@given(SPANS, BOUNDS, BOUNDS)
+def test_a_window_is_met_by_any_prefix(
+    spans: list[Times], least_ns: int, most_ns: int
+) -> None:
+    """A trace lasts within bounds when some prefix of its spans does."""
+    half = len(spans) // 2
+    cut = [part for part in (spans[:half], spans[half:]) if part]
+    met = any(least_ns <= one <= most_ns for one in naive_durations(spans))
+    assert lasts_within(slice_of(*cut).pieces, least_ns, most_ns) == met
+
+
+def test_a_window_that_is_met_ends_the_reading() -> None:
+    """Nothing behind the first prefix within the bounds is read."""
+    (piece,) = slice_of([(NOW, NOW + 5)]).pieces
+    malformed = Piece(b"", b"", b"\xff")
+    assert lasts_within([piece, malformed], 5, 5)
+    with pytest.raises(WireError):
+        lasts_within([piece, malformed], 6, 6)

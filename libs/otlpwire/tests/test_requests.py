@@ -177,12 +177,33 @@ def test_header_cache_keeps_what_is_used() -> None:
 
 
 def test_header_cache_keeps_no_large_header() -> None:
-    """A header above 64 KiB is passed through and not held."""
+    """A header above 8 KiB is passed through and not held."""
     cache = HeaderCache(4)
-    cache.intern(bytes(64 * 1024 + 1))
+    cache.intern(bytes(8 * 1024 + 1))
     assert len(cache) == 0
-    cache.intern(bytes(64 * 1024))
+    cache.intern(bytes(8 * 1024))
     assert len(cache) == 1
+
+
+def test_header_cache_has_a_budget_of_bytes() -> None:
+    """However large the headers are, two generations of `bytes_max` are kept."""
+    cache = HeaderCache(1000, bytes_max=4096)
+    for number in range(1000):
+        cache.intern(number.to_bytes(1000, "big"))
+        assert cache.size_bytes == 1000 * len(cache) <= 2 * 4096
+    # One that came back from the old generation is counted in one place.
+    cache.intern((996).to_bytes(1000, "big"))
+    assert cache.size_bytes == 1000 * len(cache)
+
+
+def test_a_new_header_is_charged_to_one_trace() -> None:
+    """Header bytes count for the trace that brought them first, and for no other."""
+    cache = HeaderCache(10)
+    first, second = group(two_traces(), cache)
+    piece = first.pieces[0]
+    assert first.header_bytes == len(piece.resource) + len(piece.scope) > 0
+    assert second.header_bytes == 0
+    assert [each.header_bytes for each in group(two_traces(), cache)] == [0, 0]
 
 
 def test_join_merges_across_requests() -> None:

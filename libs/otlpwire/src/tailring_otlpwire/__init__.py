@@ -16,6 +16,7 @@ from tailring_otlpwire.pieces import (
     Summary,
     TraceSlice,
     TraceSummary,
+    lasts_within,
     span_times,
 )
 from tailring_otlpwire.split import Part, split
@@ -37,6 +38,7 @@ __all__ = [
     "group",
     "join",
     "join_requests",
+    "lasts_within",
     "modernised",
     "span_times",
     "split",

@@ -17,7 +17,9 @@ from tailring_otlpwire.header import header
 from tailring_otlpwire.pieces import Piece, TraceSlice, time_at
 from tailring_otlpwire.span import SpanScan
 
-HEADER_BYTES_MAX: Final = 64 * 1024
+# A longer header is not shared: its like is rare, and a few thousand would fill memory.
+HEADER_BYTES_MAX: Final = 8 * 1024
+GENERATION_BYTES_MAX: Final = 32 * 1024 * 1024
 STATUS_CODE_MAX: Final = 2
 
 
@@ -25,34 +27,55 @@ STATUS_CODE_MAX: Final = 2
 class HeaderCache:
     """Gives equal headers the same bytes object; bounded, in two generations.
 
-    A header that is used stays; one that was not used while `entries_max` others came
-    is forgotten after at most twice as many. At most 2 * entries_max headers of at most
-    HEADER_BYTES_MAX are kept; a longer one is never kept.
+    A header that is used stays; one that was not used while a generation of others came
+    is forgotten after at most two. A generation is full at `entries_max` headers or
+    `bytes_max` bytes; a header above HEADER_BYTES_MAX is never kept.
     """
 
-    def __init__(self, entries_max: int) -> None:
+    def __init__(
+        self, entries_max: int, *, bytes_max: int = GENERATION_BYTES_MAX
+    ) -> None:
         if entries_max < 1:
             raise ValueError("a header cache needs room for one entry")
         self._entries_max: i64 = entries_max
+        self._bytes_max: i64 = bytes_max
         self._young: dict[bytes, bytes] = {}
         self._old: dict[bytes, bytes] = {}
+        self._young_bytes: i64 = 0
+        self._old_bytes: i64 = 0
+        # Bytes of headers that came and were not known, all in all.
+        self.new_bytes: i64 = 0
 
     def __len__(self) -> int:
         """The number of headers kept, at most 2 * entries_max."""
         return len(self._young) + len(self._old)
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of the headers kept, at most 2 * bytes_max and one header."""
+        return self._young_bytes + self._old_bytes
 
     def intern(self, head: bytes) -> bytes:
         """Return the kept bytes that equal `head`, or keep it."""
         found = self._young.get(head)
         if found is not None:
             return found
-        if len(head) > HEADER_BYTES_MAX:
-            return head
+        size: i64 = len(head)
         found = self._old.pop(head, head)
-        if len(self._young) >= self._entries_max:
+        if found is head:
+            self.new_bytes += size
+        else:
+            self._old_bytes -= size
+        if size > HEADER_BYTES_MAX:
+            return head
+        full = self._young_bytes + size > self._bytes_max
+        if full or len(self._young) >= self._entries_max:
             self._old = self._young
+            self._old_bytes = self._young_bytes
             self._young = {}
+            self._young_bytes = 0
         self._young[found] = found
+        self._young_bytes += size
         return found
 
 
@@ -104,7 +127,7 @@ class _Grouping:
                 continue
             self.scope(fields.body, fields.pos)
             if self.touched and head is None:
-                head = self.headers.intern(header(self.buf, pos, end, 1))
+                head = self.interned(header(self.buf, pos, end, 1))
             if head is not None:
                 self.close(head, fields.body, fields.pos)
 
@@ -119,6 +142,14 @@ class _Grouping:
                 if last is None or trace_id != last.trace.trace_id:
                     last = self.slice_of(trace_id)
                 self.add(last, fields.at, fields.pos)
+
+    def interned(self, head: bytes) -> bytes:
+        """The header, shared if possible; a new one is charged to the first trace."""
+        headers = self.headers
+        known_bytes: i64 = headers.new_bytes
+        found = headers.intern(head)
+        self.touched[0].trace.header_bytes += headers.new_bytes - known_bytes
+        return found
 
     def slice_of(self, trace_id: bytes) -> _OpenSlice:
         found = self.by_id.get(trace_id)
@@ -155,7 +186,7 @@ class _Grouping:
         """Make pieces of what the scope in [pos, end) brought, if anything."""
         if not self.touched:
             return
-        scope = self.headers.intern(header(self.buf, pos, end, 2))
+        scope = self.interned(header(self.buf, pos, end, 2))
         for each in self.touched:
             spans = self.buf[each.start : each.end]
             if each.runs is not None:

@@ -20,6 +20,7 @@ Instances are invisible to the garbage collector when compiled: they refer to by
 numbers and each other in one direction only.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
@@ -105,11 +106,16 @@ class Summary:
 
 @mypyc_attr(acyclic=True)
 class TraceSlice(Summary):
-    """The spans of one trace in one request, in their order, and their summary."""
+    """The spans of one trace in one request, in their order, and their summary.
+
+    `header_bytes` counts the headers that came with this trace first: those that the
+    header cache did not know, each charged to one trace only.
+    """
 
     def __init__(self, trace_id: bytes) -> None:
         super().__init__()
         self.trace_id = trace_id
+        self.header_bytes: i64 = 0
         self.pieces: list[Piece] = []
 
 
@@ -156,6 +162,30 @@ def span_times(spans: bytes) -> list[tuple[int, int]]:
             start = _unsigned(time_at(spans, scan.start))
             times.append((start, _unsigned(time_at(spans, scan.end))))
     return times
+
+
+def lasts_within(pieces: Iterable[Piece], least_ns: int, most_ns: int) -> bool:
+    """Whether the running duration is in [least_ns, most_ns] after any of the spans.
+
+    Reads no further than the first such span. Both bounds fit into a signed 64-bit
+    number. Raises WireError for bytes that are not spans.
+    """
+    least: i64 = least_ns
+    most: i64 = most_ns
+    running = Summary()
+    scan = SpanScan()
+    for piece in pieces:
+        spans = piece.spans
+        fields = Fields(spans, 0, len(spans), 2)
+        while fields.next():
+            if fields.tag != BODY:
+                continue
+            scan.read(spans, fields.body, fields.pos)
+            running._widen(time_at(spans, scan.start), time_at(spans, scan.end))
+            duration = _difference(running._end, running._start)
+            if least <= duration <= most:
+                return True
+    return False
 
 
 def time_at(buf: bytes, at: i64) -> i64:
