@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tailring_pipeline import Batch, Refused, Rejected, Retry, RetryConfig
+from tailring_pipeline.retry import HURRIED_WAIT_MAX_S
 from tailring_testkit.sink import Sink
 from tailring_testkit.virtual_time import virtual_time
 
@@ -145,6 +146,30 @@ async def test_stopping_cuts_the_wait_short_for_one_last_attempt() -> None:
         await waiting
     assert len(sink.turned_away) == 2
     assert _now_s() == pytest.approx(1)
+
+
+@virtual_time
+async def test_hurrying_tries_at_once_and_then_every_second() -> None:
+    """A drain wakes those who wait, and no wait is long from then on."""
+    sink = Sink()
+    sink.script([REFUSED, REFUSED, REFUSED, None])
+    retry = _retry(sink)
+    waiting = asyncio.get_running_loop().create_task(retry.consume(BATCH))
+    await asyncio.sleep(2)
+    retry.hurry()
+    await waiting
+    assert _now_s() == pytest.approx(2 + 2 * HURRIED_WAIT_MAX_S)
+
+
+@virtual_time
+async def test_hurrying_waits_as_long_as_the_backend_asks() -> None:
+    """What a refusal asks for is a minimum in a drain too."""
+    sink = Sink()
+    sink.script([Refused("throttled", "later", retry_after_s=4.0), None])
+    retry = _retry(sink)
+    retry.hurry()
+    await retry.consume(BATCH)
+    assert _now_s() == pytest.approx(4)
 
 
 @virtual_time

@@ -21,6 +21,7 @@ from tailring_pipeline import (
     RetryConfig,
     SendingQueue,
 )
+from tailring_runtime.losses import Loss
 from tailring_runtime.metrics import Metrics
 from tailring_testkit.sink import Sink
 from tailring_testkit.virtual_time import virtual_time
@@ -129,6 +130,7 @@ async def test_a_failure_after_the_acknowledgement_is_a_named_loss(
         await rig.queue.consume(BATCH)
         await _settle()
     assert rig.lost(door) == 4
+    assert rig.queue.loss.spans == (4 if isinstance(answer, Refused) else 0)
     assert rig.value("send_failed_spans") == 4
     assert [line["event"] for line in logs] == ["Exporting failed. Dropping data."]
     assert (logs[0]["items"], logs[0]["failures"]) == (4, 1)
@@ -341,6 +343,21 @@ async def test_a_drain_cuts_retries_short() -> None:
 
 
 @virtual_time
+async def test_a_queue_that_hurries_passes_it_on() -> None:
+    """At the begin of a drain a retry that waits is made at once."""
+    sink = Sink()
+    sink.script([Refused("unavailable", "down"), None])
+    retry = Retry(RetryConfig(), consumer=sink)
+    rig = _Rig({"enabled": True}, consumer=retry)
+    await rig.queue.consume(BATCH)
+    await asyncio.sleep(0.1)
+    rig.queue.hurry()
+    await rig.queue.join(30)
+    assert sink.items == 4
+    assert asyncio.get_running_loop().time() == pytest.approx(0.1)
+
+
+@virtual_time
 async def test_a_join_ends_at_its_timeout() -> None:
     """A destination that hangs does not hold the drain up beyond its time."""
     rig = _Rig({"enabled": True})
@@ -362,6 +379,7 @@ async def test_what_is_left_at_the_end_is_lost_by_name() -> None:
     await rig.sink.wait_in_flight(1)
     await rig.queue.terminate()
     assert rig.lost(Door.TERMINATED) == 12
+    assert rig.queue.loss == Loss(12)
     assert rig.queue.statistics().held == 0
     assert rig.value("in_flight_requests") == 0
     rig.queue.check_invariants()
@@ -378,6 +396,7 @@ async def test_those_who_wait_at_the_end_are_told() -> None:
     answers = await asyncio.gather(*callers, return_exceptions=True)
     assert [type(answer) for answer in answers] == [Refused] * 3
     assert rig.queue.statistics().returned == 12
+    assert not rig.queue.loss
     rig.queue.check_invariants()
 
 

@@ -9,6 +9,7 @@ from tailring_otlpio.client_config import OtlpExporterConfig
 from tailring_otlpio.metrics import PARTIAL_REJECTED_SPANS
 from tailring_pipeline import Batch, ExporterMetrics, Retry, SendingQueue
 from tailring_runtime.logs import get_logger
+from tailring_runtime.losses import Loss
 from tailring_runtime.metrics import Metrics
 
 __all__ = ["OtlpExporter"]
@@ -54,6 +55,16 @@ class OtlpExporter:
             log=log,
         )
 
+    @property
+    def name(self) -> str:
+        """The component's id."""
+        return self._queue.name
+
+    @property
+    def loss(self) -> Loss:
+        """What was acknowledged early and is lost."""
+        return self._queue.loss
+
     def connected(self) -> bool:
         """Whether there is a connection to the backend now."""
         return self._delivery.client.connected()
@@ -66,6 +77,10 @@ class OtlpExporter:
         """Begin to connect; a backend that is away is no reason not to start."""
         self._delivery.client.connect_nowait()
         await self._queue.start()
+
+    def hurry(self) -> None:
+        """Try again at once what waits for its next attempt, and more often."""
+        self._queue.hurry()
 
     def close(self) -> None:
         """Refuse new batches; retries that wait make their last attempt now."""

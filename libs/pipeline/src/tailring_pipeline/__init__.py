@@ -21,7 +21,12 @@ from tailring_pipeline.nop import NopConfig, NopExporter
 from tailring_pipeline.outcome import Outcome, delivery_of
 from tailring_pipeline.processor_metrics import ProcessorMetrics
 from tailring_pipeline.queue import BoundedQueue, QueueStatistics, Ticket
-from tailring_pipeline.queue_config import QueueConfig, Sizer, TopLevelQueue
+from tailring_pipeline.queue_config import (
+    QueueConfig,
+    Sizer,
+    TopLevelQueue,
+    TopLevelQueueConfig,
+)
 from tailring_pipeline.retry import Retry
 from tailring_pipeline.sending_queue import SendingQueue, SendingStatistics
 from tailring_pipeline.wakeups import Wakeups
@@ -66,6 +71,7 @@ __all__ = [
     "Ticket",
     "TooLarge",
     "TopLevelQueue",
+    "TopLevelQueueConfig",
     "TopLevelRetryConfig",
     "Wakeups",
     "delivery_of",

@@ -27,6 +27,7 @@ from tailring_pipeline.debug_text import detailed_text, normal_text
 from tailring_pipeline.exporter_metrics import ExporterMetrics
 from tailring_pipeline.sending_queue import SendingQueue
 from tailring_runtime.logs import get_logger
+from tailring_runtime.losses import Loss
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -49,6 +50,16 @@ class DebugExporter:
         self._queue = SendingQueue(
             config.sending_queue, consumer=self._writer, metrics=metrics, log=log
         )
+
+    @property
+    def name(self) -> str:
+        """The component's id."""
+        return self._queue.name
+
+    @property
+    def loss(self) -> Loss:
+        """What was acknowledged early and is lost."""
+        return self._queue.loss
 
     async def consume(self, batch: Batch) -> None:
         """Write the batch, or not, as sampling says; raises `Rejected` on garbage."""

@@ -5,8 +5,10 @@ Rules:
 * Only `Refused` is retried, and only what remains of the batch; `Rejected` passes.
 * The wait that a refusal asks for is a minimum.
 * No task of its own: the caller waits, and its cancellation ends the retrying.
-* After `stop_retrying` (a drain) those who wait make one last attempt at once, and
-  whatever fails from then on is not tried again.
+* After `hurry` (a drain has begun) nobody waits longer than `HURRIED_WAIT_MAX_S` unless
+  the refusal asks for it, and those who wait try again at once.
+* After `stop_retrying` (the end of a drain) those who wait make one last attempt at
+  once, and whatever fails from then on is not tried again.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tailring_pipeline.backoff import SECOND_NS, Backoff, RetryConfig
 from tailring_pipeline.consumer import Batch, Consumer, Refused, Rejected
@@ -25,7 +27,9 @@ from tailring_runtime.logs import get_logger
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["Retry"]
+__all__ = ["HURRIED_WAIT_MAX_S", "Retry"]
+
+HURRIED_WAIT_MAX_S: Final = 1.0
 
 
 class Retry:
@@ -43,6 +47,7 @@ class Retry:
         self._consumer = consumer
         self._jitter = jitter
         self._waits = Wakeups()
+        self._hurried = False
         self._stopped = False
         self._retries = FailureLog(
             "Exporting failed. Will retry the request after interval.",
@@ -75,6 +80,11 @@ class Retry:
                 self._retries.failed(refused, remaining.items)
             await self._waits.wait(delay_ns / SECOND_NS)
 
+    def hurry(self) -> None:
+        """Cut every wait short, and wait only for moments from now on."""
+        self._hurried = True
+        self._waits.wake_all()
+
     def stop_retrying(self) -> None:
         """Cut every wait short for one last attempt, and retry nothing from now on."""
         self._stopped = True
@@ -84,11 +94,13 @@ class Retry:
     def _delay_ns(self, backoff: Backoff, refused: Refused) -> int | None:
         if self._stopped:
             return None
-        return backoff.next_delay_ns(
-            _now_ns(),
-            jitter=self._jitter(),
-            retry_after_ns=int(refused.retry_after_s * SECOND_NS),
+        retry_after_ns = int(refused.retry_after_s * SECOND_NS)
+        delay_ns = backoff.next_delay_ns(
+            _now_ns(), jitter=self._jitter(), retry_after_ns=retry_after_ns
         )
+        if delay_ns is None or not self._hurried:
+            return delay_ns
+        return min(delay_ns, max(int(HURRIED_WAIT_MAX_S * SECOND_NS), retry_after_ns))
 
 
 def _about(rejected: Rejected, remaining: Batch) -> Rejected:

@@ -9,13 +9,15 @@ Rules:
 * A caller that goes away takes its batch out while it is queued; a delivery in flight
   is never cancelled for it.
 * accepted = delivered + returned + lost + held, in items, always. Returned is what a
-  waiting caller was told it still has; lost has a `Door`.
+  waiting caller was told it still has; lost has a `Door`. `loss` is the part of the
+  lost that was acknowledged and might have been taken later.
 
 How it works: deliveries run in at most ``num_consumers`` tasks, which are spawned when
 there is work and end when there is none. `_settle` is the one place where a batch
 leaves, whatever the reason.
 
-It does not retry: that is the `Retry` behind it, which `close` makes hurry.
+It does not retry: that is the `Retry` behind it, which is passed `hurry`, and which
+`close` makes give up.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from tailring_pipeline.queue_config import QueueConfig
 from tailring_pipeline.retry import Retry
 from tailring_pipeline.wakeups import Wakeups
 from tailring_runtime.logs import get_logger
+from tailring_runtime.losses import Loss
 from tailring_runtime.tasks import TaskSet
 
 if TYPE_CHECKING:
@@ -93,6 +96,7 @@ class SendingQueue:
         self._returned = 0
         self._held = 0
         self._lost = dict.fromkeys(Door, 0)
+        self._lost_acknowledged = 0
         self._dropping = FailureLog("Exporting failed. Dropping data.", log=self._log)
         self._rejecting = FailureLog("Exporting failed. Rejecting data.", log=self._log)
         if config.enabled:
@@ -103,6 +107,16 @@ class SendingQueue:
     def acknowledges_early(self) -> bool:
         """Whether `consume` returns before the delivery."""
         return self._config.acknowledges_early
+
+    @property
+    def name(self) -> str:
+        """The exporter's id."""
+        return self._metrics.exporter_id
+
+    @property
+    def loss(self) -> Loss:
+        """What was acknowledged and is lost, but for what was rejected."""
+        return Loss(self._lost_acknowledged)
 
     def statistics(self) -> SendingStatistics:
         """Where every item is that was accepted."""
@@ -140,8 +154,13 @@ class SendingQueue:
     async def start(self) -> None:
         """Nothing to begin: deliveries start with the first batch."""
 
+    def hurry(self) -> None:
+        """Try again at once what waits for its next attempt, and more often."""
+        if isinstance(self._consumer, Retry):
+            self._consumer.hurry()
+
     def close(self) -> None:
-        """Refuse new batches and make retries hurry."""
+        """Refuse new batches; retries that wait make their last attempt now."""
         self._closed = True
         self._queue.close()
         if isinstance(self._consumer, Retry):
@@ -242,6 +261,8 @@ class SendingQueue:
             self._rejecting.failed(outcome, failed)
         elif outcome is not None:
             self._lose(failed, outcome, door=door or Door.of(outcome))
+            if entry.answer is None and isinstance(outcome, Refused):
+                self._lost_acknowledged += failed
         if entry.answer is not None and waiting:
             entry.answer.set_result(outcome)
         if not self._held:
