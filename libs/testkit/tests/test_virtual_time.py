@@ -46,3 +46,14 @@ def test_a_wait_for_nothing_is_an_error() -> None:
 
     with pytest.raises(Stalled):
         run(wait_for_nothing())
+
+
+def test_code_that_lets_no_time_pass_is_an_error() -> None:
+    """What runs round and round without a wait is Stalled, and does not hang."""
+
+    async def spin() -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    with pytest.raises(Stalled):
+        run(spin())

@@ -179,6 +179,7 @@ async def pair(folder: Path) -> AsyncIterator[Pair]:
         router = stack.enter_context(services.router(folder, static))
 
         async def side(name: str, ports_: tuple[int, int], backend: Backend) -> Side:
+            """Connect a gRPC and an HTTP client to one of the two."""
             grpc_client = GrpcClient(f"127.0.0.1:{ports_[0]}")
             http_client = HttpClient(f"http://127.0.0.1:{ports_[1]}")
             await stack.enter_async_context(grpc_client)

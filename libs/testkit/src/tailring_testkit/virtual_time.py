@@ -3,7 +3,7 @@
 The loop never waits. When nothing is ready it moves its clock to the next timer, so
 ``asyncio.sleep``, timeouts and ``call_later`` work as usual and take no time at all.
 Where nothing is ready and no timer is set a real loop would hang; this one raises
-`Stalled`.
+`Stalled`. So it does where code runs round and round and lets no time pass.
 
 Only for code without sockets, threads and children: their time is real.
 
@@ -21,12 +21,15 @@ from typing import Any, ParamSpec, TypeVar
 
 __all__ = ["Stalled", "run", "virtual_time"]
 
+# Turns of the loop in one moment; whatever is not endless takes a few.
+TURNS_MAX = 100_000
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Stalled(Exception):
-    """Raised when every task waits for something that can never happen."""
+    """Raised when every task waits for what can never happen, or none waits."""
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -53,13 +56,18 @@ class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
+        self._turns = 0
 
     def select(
         self, timeout: float | None = None
     ) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if ready or timeout == 0:
+            self._turns += 1
+            if self._turns > TURNS_MAX:
+                raise Stalled("something runs for ever and no time passes")
             return ready
+        self._turns = 0
         if timeout is None:
             raise Stalled("nothing is ready and no timer is set")
         self.now_s += timeout
