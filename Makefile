@@ -93,7 +93,7 @@ lint: install
 	$(BIN)/ruff format --check $(CHECKED)
 	$(BIN)/ruff check $(CHECKED)
 	$(BIN)/lint-imports
-	$(BIN)/interrogate --quiet $(PACKAGES:=/src)
+	$(BIN)/interrogate --quiet --config pyproject.toml $(PACKAGES:=/src)
 	$(BIN)/python tools/tidy.py
 	$(BIN)/python tools/docs.py --check
 

@@ -1,1 +1,1 @@
-"""tailring_sampler, see ARCHITECTURE.md."""
+"""Tier 2, see ARCHITECTURE.md; `app` wires it, `__main__` is the way in."""

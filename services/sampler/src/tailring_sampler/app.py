@@ -32,6 +32,7 @@ def run(loaded: Loaded, settings: Settings) -> int:
     """Run the sampler until it is stopped; the exit code."""
 
     async def main() -> int:
+        """Wire the stages and serve."""
         identity = Identity(NAME, version_of(NAME))
         telemetry = Telemetry(loaded.config, settings, identity=identity)
         assembly = assemble(loaded.config, telemetry.metrics)
