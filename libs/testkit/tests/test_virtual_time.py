@@ -49,11 +49,16 @@ def test_a_wait_for_nothing_is_an_error() -> None:
 
 
 def test_code_that_lets_no_time_pass_is_an_error() -> None:
-    """What runs round and round without a wait is Stalled, and does not hang."""
+    """What calls itself again and again at once is Stalled, and does not hang."""
 
     async def spin() -> None:
-        while True:
-            await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+
+        def again() -> None:
+            loop.call_soon(again)
+
+        again()
+        await loop.create_future()
 
     with pytest.raises(Stalled):
         run(spin())
