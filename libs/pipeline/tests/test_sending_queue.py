@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import pytest
@@ -327,31 +327,18 @@ async def test_an_empty_batch_is_taken_and_not_sent() -> None:
     assert rig.sink.batches == []
 
 
+@pytest.mark.parametrize("cut_short", [SendingQueue.hurry, SendingQueue.close])
 @virtual_time
-async def test_a_drain_cuts_retries_short() -> None:
-    """Closing makes a retry that waits send once more, at once."""
+async def test_a_drain_cuts_retries_short(
+    cut_short: Callable[[SendingQueue], None],
+) -> None:
+    """Hurrying and closing make a retry that waits send once more, at once."""
     sink = Sink()
     sink.script([Refused("unavailable", "down"), None])
-    retry = Retry(RetryConfig(), consumer=sink)
-    rig = _Rig({"enabled": True}, consumer=retry)
+    rig = _Rig({"enabled": True}, consumer=Retry(RetryConfig(), consumer=sink))
     await rig.queue.consume(BATCH)
     await asyncio.sleep(0.1)
-    rig.queue.close()
-    await rig.queue.join(30)
-    assert sink.items == 4
-    assert asyncio.get_running_loop().time() == pytest.approx(0.1)
-
-
-@virtual_time
-async def test_a_queue_that_hurries_passes_it_on() -> None:
-    """At the begin of a drain a retry that waits is made at once."""
-    sink = Sink()
-    sink.script([Refused("unavailable", "down"), None])
-    retry = Retry(RetryConfig(), consumer=sink)
-    rig = _Rig({"enabled": True}, consumer=retry)
-    await rig.queue.consume(BATCH)
-    await asyncio.sleep(0.1)
-    rig.queue.hurry()
+    cut_short(rig.queue)
     await rig.queue.join(30)
     assert sink.items == 4
     assert asyncio.get_running_loop().time() == pytest.approx(0.1)

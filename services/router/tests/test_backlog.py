@@ -3,7 +3,7 @@
 import pytest
 
 from tailring_pipeline import Sizer
-from tailring_router.backlog import Backlog
+from tailring_router.backlog import Backlog, Total
 from tailring_router.part import Part
 
 
@@ -52,12 +52,18 @@ async def test_one_part_over_the_limit_is_taken_alone() -> None:
     assert len(backlog.take(20)) == 1
 
 
-async def test_a_part_that_nobody_waits_for_is_dropped() -> None:
-    """An abandoned part is not taken and takes no room in a request."""
-    backlog = Backlog(sizer="requests", size_max=10, bytes_max=1 << 20)
+async def test_a_part_that_is_given_up_takes_no_room() -> None:
+    """A part whose sender has gone frees its place at once."""
+    total = Total()
+    backlog = Backlog(sizer="requests", size_max=2, bytes_max=1 << 20, total=total)
     gone, stays = _part(size_bytes=90), _part(size_bytes=10)
-    gone.result.cancel()
     backlog.append(gone)
     backlog.append(stays)
+    assert backlog.full
+    backlog.remove(gone)
+    assert not backlog.full
+    assert gone not in backlog
+    assert total.size_bytes == 10
     assert backlog.take(20) == [stays]
-    assert backlog.size_bytes == 0
+    assert total.size_bytes == backlog.size_bytes == 0
+    backlog.check_invariants()

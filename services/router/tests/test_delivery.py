@@ -1,107 +1,29 @@
 """Deliveries: parts to their backends, what comes back, and by which door."""
 
+from __future__ import annotations
+
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
+from services.router.tests.rig import (
+    NEVER,
+    SOON,
+    SPANS,
+    UNREACHABLE,
+    MakeBench,
+)
 
-from tailring_pipeline import Batch, Refused, Rejected, RetryConfig, TopLevelRetryConfig
-from tailring_resolvers import Endpoint
-from tailring_router.delivery import Delivery, Dispatcher
-from tailring_router.fleet import Fleet, FleetSettings
-from tailring_router.forwarder import ForwarderSettings
-from tailring_router.metrics import Door, RouterMetrics
-from tailring_runtime.metrics import Metrics
-from tailring_testkit.client import ScriptedClient
-from tailring_testkit.otlp import realistic_request, spans_of
-
-UNREACHABLE = Refused("unreachable", "connection refused")
-SOON = {"initial_interval": 1_000_000, "max_interval": 1_000_000}
-NEVER = {
-    "initial_interval": 3600_000_000_000,
-    "max_interval": 3600_000_000_000,
-    "max_elapsed_time": 0,
-}
-SPANS = 64
-BATCH = Batch(realistic_request(SPANS, seed=7), SPANS)
+from tailring_pipeline import Batch, Refused, Rejected
+from tailring_router.delivery import Delivery
+from tailring_testkit.otlp import spans_of
 
 
-@dataclass
-class Bench:
-    """A dispatcher over a fleet of scripted clients.
-
-    ``clients`` holds the present client of each address, ``everyone`` all that were.
-    """
-
-    fleet: Fleet
-    dispatcher: Dispatcher
-    metrics: RouterMetrics
-    clients: dict[str, ScriptedClient] = field(default_factory=dict)
-    everyone: list[ScriptedClient] = field(default_factory=list)
-
-    def use(self, *names: str) -> None:
-        """Make these the backends."""
-        self.fleet.update(tuple(Endpoint(f"{n}:1", f"{n}:1") for n in names))
-
-    def begin(self) -> Delivery:
-        return self.dispatcher.begin(BATCH)
-
-    def delivered(self) -> int:
-        payloads = [p for c in self.everyone for p in c.delivered]
-        return sum(len(spans_of(payload)) for payload in payloads)
-
-    def left(self) -> dict[str, int]:
-        counts = {door.value: self.metrics.left_by(door) for door in Door}
-        return {door: count for door, count in counts.items() if count}
-
-    def balanced(self) -> bool:
-        left = sum(self.left().values())
-        return self.metrics.received.value == left + self.metrics.held_spans()
-
-
-Make = Callable[..., Bench]
-
-
-@pytest.fixture
-async def make() -> AsyncIterator[Make]:
-    made: list[Bench] = []
-
-    def build(
-        *, level1: dict[str, Any] | None = None, level2: dict[str, Any] | None = None
-    ) -> Bench:
-        metrics = RouterMetrics(Metrics(), "lb")
-        clients: dict[str, ScriptedClient] = {}
-        everyone: list[ScriptedClient] = []
-
-        def connect(address: str) -> ScriptedClient:
-            clients[address] = ScriptedClient()
-            everyone.append(clients[address])
-            return clients[address]
-
-        forwarder = ForwarderSettings(retry=RetryConfig(**(level2 or SOON)))
-        fleet = Fleet(
-            FleetSettings(forwarder=forwarder, retire_timeout_s=1.0),
-            connect=connect,
-            metrics=metrics,
-        )
-        retry = TopLevelRetryConfig(**(level1 or {"enabled": False}))
-        dispatcher = Dispatcher(fleet, retry=retry, metrics=metrics)
-        bench = Bench(fleet, dispatcher, metrics, clients, everyone)
-        made.append(bench)
-        return bench
-
-    yield build
-    for bench in made:
-        await bench.fleet.close()
-        assert bench.balanced()
-
-
-async def test_every_backend_gets_its_part_and_the_sender_an_answer(make: Make) -> None:
+async def test_every_backend_gets_its_part_and_the_sender_an_answer(
+    make_bench: MakeBench,
+) -> None:
     """A request over three healthy backends is delivered once, whole."""
-    bench = make()
+    bench = make_bench()
     bench.use("a", "b", "c")
     await bench.begin().finish()
     assert bench.delivered() == SPANS
@@ -109,28 +31,31 @@ async def test_every_backend_gets_its_part_and_the_sender_an_answer(make: Make) 
     assert bench.left() == {"delivered": SPANS}
 
 
-async def test_a_full_backend_refuses_the_whole_request_before_anything_is_sent(
-    make: Make,
-) -> None:
-    """When one owner has no room, no other backend is given its part."""
-    bench = make()
+async def test_a_full_backend_costs_nobody_else_apart_of(make_bench: MakeBench) -> None:
+    """A backend without room fails its part at once; the others get theirs, and the
+    sender is told what remains."""
+    bench = make_bench(queue_max=1, sends_max=1)
     bench.use("a", "b")
     bench.clients["a:1"].hold()
-    bench.clients["b:1"].hold()
-    held: list[Delivery] = []
-    with pytest.raises(Refused) as refused:  # noqa: PT012 - fill it, then one more
-        while True:
-            held.append(bench.begin())
+    held = []
+    for _ in range(2):  # one part in flight, one in the queue
+        held.append(bench.begin())
+        await asyncio.sleep(0.01)
+    with pytest.raises(Refused) as refused:
+        await bench.begin().finish()
     assert refused.value.reason == "queue_full"
-    assert bench.left() == {"refused": SPANS}
-    assert bench.metrics.held_spans() == SPANS * len(held)
+    assert refused.value.remaining is not None
+    mine = spans_of(bench.clients["b:1"].delivered[0])
+    assert refused.value.remaining.items == SPANS - len(mine)
+    assert len(bench.clients["b:1"].delivered) == 3
+    bench.clients["a:1"].release()
     for delivery in held:
-        delivery.abandon()
+        await delivery.finish()
 
 
-async def test_only_the_failed_part_is_routed_again(make: Make) -> None:
+async def test_only_the_failed_part_is_routed_again(make_bench: MakeBench) -> None:
     """With level 1 retrying, healthy backends get their part exactly once."""
-    bench = make(level1={"enabled": True, **SOON}, level2={"enabled": False})
+    bench = make_bench(level1={"enabled": True, **SOON}, level2={"enabled": False})
     bench.use("a", "b", "c")
     bench.clients["b:1"].script([UNREACHABLE, UNREACHABLE])
     await bench.begin().finish()
@@ -138,9 +63,11 @@ async def test_only_the_failed_part_is_routed_again(make: Make) -> None:
     assert bench.delivered() == SPANS
 
 
-async def test_a_part_of_a_removed_backend_goes_to_the_new_owner(make: Make) -> None:
+async def test_a_part_of_a_removed_backend_goes_to_the_new_owner(
+    make_bench: MakeBench,
+) -> None:
     """What a removed backend did not take is delivered by the ring of that moment."""
-    bench = make(level2=NEVER)
+    bench = make_bench(level2=NEVER)
     bench.use("a", "b")
     bench.clients["b:1"].answer = UNREACHABLE
     delivery = bench.begin()
@@ -154,10 +81,10 @@ async def test_a_part_of_a_removed_backend_goes_to_the_new_owner(make: Make) -> 
 
 
 async def test_a_suspected_backend_gives_its_parts_back_when_the_ring_changes(
-    make: Make,
+    make_bench: MakeBench,
 ) -> None:
     """A backend that cannot be reached but stays in the list keeps no part hostage."""
-    bench = make(level2=NEVER)
+    bench = make_bench(level2=NEVER)
     bench.use("a", "b")
     bench.clients["b:1"].answer = UNREACHABLE
     delivery = bench.begin()
@@ -170,9 +97,11 @@ async def test_a_suspected_backend_gives_its_parts_back_when_the_ring_changes(
     assert bench.delivered() == SPANS
 
 
-async def test_a_moved_part_does_not_wait_for_its_siblings(make: Make) -> None:
+async def test_a_moved_part_does_not_wait_for_its_siblings(
+    make_bench: MakeBench,
+) -> None:
     """A part is routed again at once although another part is still in flight."""
-    bench = make(level2=NEVER)
+    bench = make_bench(level2=NEVER)
     bench.use("a", "b", "c")
     bench.clients["a:1"].hold()
     bench.clients["b:1"].answer = UNREACHABLE
@@ -187,9 +116,11 @@ async def test_a_moved_part_does_not_wait_for_its_siblings(make: Make) -> None:
     assert bench.delivered() == SPANS
 
 
-async def test_a_failure_without_level_1_is_the_senders_to_repeat(make: Make) -> None:
+async def test_a_failure_without_level_1_is_the_senders_to_repeat(
+    make_bench: MakeBench,
+) -> None:
     """The sender is refused; what was delivered has left as delivered."""
-    bench = make(level2={"enabled": False})
+    bench = make_bench(level2={"enabled": False})
     bench.use("a", "b")
     bench.clients["b:1"].answer = Refused("unavailable", "busy", retry_after_s=3.0)
     with pytest.raises(Refused) as refused:
@@ -200,10 +131,10 @@ async def test_a_failure_without_level_1_is_the_senders_to_repeat(make: Make) ->
     assert left["refused"] == SPANS - bench.delivered()
 
 
-async def test_level_1_gives_up_after_its_time(make: Make) -> None:
+async def test_level_1_gives_up_after_its_time(make_bench: MakeBench) -> None:
     """Retries of level 1 end with `max_elapsed_time` and refuse the sender."""
     short = {"enabled": True, **SOON, "max_elapsed_time": 20_000_000}
-    bench = make(level1=short, level2={"enabled": False})
+    bench = make_bench(level1=short, level2={"enabled": False})
     bench.use("a")
     bench.clients["a:1"].answer = UNREACHABLE
     with pytest.raises(Refused):
@@ -213,9 +144,11 @@ async def test_level_1_gives_up_after_its_time(make: Make) -> None:
     assert bench.left() == {"refused": SPANS}
 
 
-async def test_a_part_refused_for_good_is_reported_by_number(make: Make) -> None:
+async def test_a_part_refused_for_good_is_reported_by_number(
+    make_bench: MakeBench,
+) -> None:
     """The sender learns how many spans a backend will never take."""
-    bench = make()
+    bench = make_bench()
     bench.use("a", "b")
     bench.clients["b:1"].answer = Rejected("permission_denied", "no")
     with pytest.raises(Rejected) as rejected:
@@ -224,9 +157,11 @@ async def test_a_part_refused_for_good_is_reported_by_number(make: Make) -> None
     assert bench.left()["rejected"] == rejected.value.items
 
 
-async def test_a_sender_that_goes_away_withdraws_what_is_not_sent(make: Make) -> None:
+async def test_a_sender_that_goes_away_withdraws_what_is_not_sent(
+    make_bench: MakeBench,
+) -> None:
     """Cancelled while a backend is down: the queued part is dropped and counted."""
-    bench = make(level2=NEVER)
+    bench = make_bench(level2=NEVER)
     bench.use("a", "b")
     bench.clients["b:1"].answer = UNREACHABLE
     waiting = asyncio.ensure_future(bench.begin().finish())
@@ -242,10 +177,10 @@ async def test_a_sender_that_goes_away_withdraws_what_is_not_sent(make: Make) ->
 
 
 async def test_an_acknowledged_delivery_that_fails_is_a_loss_with_a_name(
-    make: Make,
+    make_bench: MakeBench,
 ) -> None:
     """After an early answer, exhausted retries are counted as a loss."""
-    bench = make(level2={"enabled": False})
+    bench = make_bench(level2={"enabled": False})
     bench.use("a")
     bench.clients["a:1"].answer = Refused("unavailable", "busy")
     ended: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
@@ -257,10 +192,10 @@ async def test_an_acknowledged_delivery_that_fails_is_a_loss_with_a_name(
 
 
 async def test_an_acknowledged_delivery_that_is_abandoned_is_lost_at_shutdown(
-    make: Make,
+    make_bench: MakeBench,
 ) -> None:
     """What is still held when the router stops leaves by the door of shutdown."""
-    bench = make(level2=NEVER)
+    bench = make_bench(level2=NEVER)
     bench.use("a")
     bench.clients["a:1"].answer = UNREACHABLE
     delivery = bench.begin()
@@ -271,10 +206,10 @@ async def test_an_acknowledged_delivery_that_is_abandoned_is_lost_at_shutdown(
 
 
 async def test_when_the_last_backend_leaves_the_part_waits_for_another(
-    make: Make,
+    make_bench: MakeBench,
 ) -> None:
     """With level 1 retrying, an empty ring is waited out."""
-    bench = make(level1={"enabled": True, **NEVER}, level2=NEVER)
+    bench = make_bench(level1={"enabled": True, **NEVER}, level2=NEVER)
     bench.use("a")
     bench.clients["a:1"].answer = UNREACHABLE
     delivery = bench.begin()
@@ -287,28 +222,28 @@ async def test_when_the_last_backend_leaves_the_part_waits_for_another(
     assert bench.clients["b:1"].delivered
 
 
-async def test_no_backend_at_all_refuses_the_sender(make: Make) -> None:
+async def test_no_backend_at_all_refuses_the_sender(make_bench: MakeBench) -> None:
     """Before the first resolution the sender is told to try again."""
-    bench = make()
+    bench = make_bench()
     with pytest.raises(Refused) as refused:
-        bench.begin()
+        await bench.begin().finish()
     assert refused.value.reason == "no_backends"
     assert bench.left() == {"refused": SPANS}
 
 
-async def test_an_empty_request_is_done_at_once(make: Make) -> None:
+async def test_an_empty_request_is_done_at_once(make_bench: MakeBench) -> None:
     """A request without spans is acknowledged and sent to nobody."""
-    bench = make()
+    bench = make_bench()
     bench.use("a")
     await bench.dispatcher.begin(Batch(b"", 0)).finish()
     assert bench.clients["a:1"].tried == []
 
 
-async def test_random_histories_balance(make: Make) -> None:
+async def test_random_histories_balance(make_bench: MakeBench) -> None:
     """Whatever backends do and however the ring changes: received = left + held,
     and nothing that was delivered is delivered twice."""
     rng = random.Random(20261125)
-    bench = make(level1={"enabled": True, **SOON, "max_elapsed_time": 0})
+    bench = make_bench(level1={"enabled": True, **SOON, "max_elapsed_time": 0})
     names = ["a", "b", "c", "d"]
     bench.use(*names)
     outcomes = [None, None, None, UNREACHABLE, Refused("unavailable", "busy")]

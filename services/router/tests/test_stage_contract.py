@@ -7,11 +7,11 @@ import pytest
 from tailring_otlpwire import count_spans
 from tailring_pipeline import RetryConfig, TopLevelRetryConfig
 from tailring_router.balancer import BalancerSettings, LoadBalancer
+from tailring_router.client import ForwarderSettings
 from tailring_router.config import LoadBalancingConfig
 from tailring_router.delivery import Dispatcher
 from tailring_router.exporter import LoadBalancingExporter
 from tailring_router.fleet import Fleet, FleetSettings
-from tailring_router.forwarder import ForwarderSettings
 from tailring_router.metrics import RouterMetrics
 from tailring_runtime.metrics import Metrics
 from tailring_testkit.client import ScriptedClient

@@ -1,0 +1,1 @@
+"""Tier 1, see ARCHITECTURE.md; `app` wires it, `__main__` is the way in."""

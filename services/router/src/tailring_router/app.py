@@ -9,8 +9,10 @@ from tailring_otlpio import Assembly, Part
 from tailring_otlpwire import COMPILED as WIRE_COMPILED
 from tailring_router.config import LoadBalancingConfig
 from tailring_router.exporter import LoadBalancingExporter
+from tailring_router.metrics import EndpointSeries
 from tailring_runtime import lifecycle
 from tailring_runtime.config import CollectorConfig, ComponentId, Loaded
+from tailring_runtime.health import Health, State
 from tailring_runtime.metrics import Metrics
 from tailring_runtime.process import Identity
 from tailring_runtime.settings import Settings
@@ -31,11 +33,11 @@ def run(loaded: Loaded, settings: Settings) -> int:
     """Run the router until it is stopped; the exit code."""
 
     async def main() -> int:
+        """Wire the stages and serve."""
         identity = Identity(NAME, version_of(NAME))
         telemetry = Telemetry(loaded.config, settings, identity=identity)
         app = Routing(loaded.config, telemetry.metrics)
-        app.assembly.follow(telemetry.health)
-        telemetry.health.require("backends", lambda: app.ready)
+        app.follow(telemetry.health)
         stages = app.assembly.stages
         return await lifecycle.serve(stages, telemetry=telemetry, settings=settings)
 
@@ -46,8 +48,12 @@ class Routing:
     """All parts of one router; made on the running loop, not started."""
 
     def __init__(self, config: CollectorConfig, metrics: Metrics) -> None:
+        endpoints = EndpointSeries(metrics)
+
         def balancer(component: ComponentId, model: LoadBalancingConfig) -> Part:
-            return LoadBalancingExporter(model, metrics=metrics, name=str(component))
+            return LoadBalancingExporter(
+                model, metrics=metrics, name=str(component), endpoints=endpoints
+            )
 
         self.assembly = Assembly(
             config, metrics=metrics, exporters={LoadBalancingConfig: balancer}
@@ -56,8 +62,20 @@ class Routing:
     @property
     def ready(self) -> bool:
         """True when every load balancer has a backend to send to."""
-        return all(
-            part.ready
-            for part in self.assembly.exporters.values()
-            if isinstance(part, LoadBalancingExporter)
-        )
+        return all(balancer.ready for balancer in self._balancers())
+
+    def follow(self, health: Health) -> None:
+        """Be ready while there are backends, and hurry once the process drains."""
+
+        def hurry(state: State) -> None:
+            if state is State.DRAINING:
+                for balancer in self._balancers():
+                    balancer.hurry()
+
+        self.assembly.follow(health)
+        health.require("backends", lambda: self.ready)
+        health.follow(hurry)
+
+    def _balancers(self) -> list[LoadBalancingExporter]:
+        exporters = self.assembly.exporters.values()
+        return [one for one in exporters if isinstance(one, LoadBalancingExporter)]

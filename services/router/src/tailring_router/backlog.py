@@ -2,36 +2,49 @@
 
 Rules: a part is admitted only while the backlog is under every one of its limits
 (one part may overstep the limit of bytes, or it could never be sent); parts that
-come back from another backend are admitted over the limits, for their memory is
-already spent; a part that nobody waits for any more is dropped when it is taken.
+somebody holds anyway are admitted over the limits, for their memory is already spent;
+a part whose sender has gone takes no room from that moment on.
 
 It knows no time, no socket and no retry.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 
 from tailring_pipeline import Sizer
 from tailring_router.part import Part
 
-__all__ = ["Backlog"]
+__all__ = ["Backlog", "Total"]
+
+
+class Total:
+    """Bytes that wait in all backlogs of a fleet together."""
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
 
 
 class Backlog:
     """Parts in order, with running totals of their number, spans and bytes."""
 
-    def __init__(self, *, sizer: Sizer, size_max: int, bytes_max: int) -> None:
+    def __init__(
+        self, *, sizer: Sizer, size_max: int, bytes_max: int, total: Total | None = None
+    ) -> None:
         """``size_max`` is in the unit of ``sizer``; ``bytes_max`` holds besides."""
         self._sizer = sizer
         self._size_max = size_max
         self._bytes_max = bytes_max
-        self._parts: deque[Part] = deque()
+        self._total = total or Total()
+        self._parts: OrderedDict[Part, None] = OrderedDict()
         self.spans = 0
         self.size_bytes = 0
 
     def __len__(self) -> int:
         return len(self._parts)
+
+    def __contains__(self, part: Part) -> bool:
+        return part in self._parts
 
     @property
     def full(self) -> bool:
@@ -47,40 +60,42 @@ class Backlog:
 
     def append(self, part: Part) -> None:
         """Take a part at the end; the caller has asked `full` or owes it a place."""
-        self._parts.append(part)
-        self.spans += part.spans
-        self.size_bytes += len(part.payload)
+        self._parts[part] = None
+        self._count(part, 1)
+
+    def remove(self, part: Part) -> None:
+        """Give a part up that nobody waits for any more."""
+        del self._parts[part]
+        self._count(part, -1)
 
     def take(self, bytes_max: int) -> list[Part]:
-        """The next parts that somebody waits for, of at most ``bytes_max`` together
-        (at least one part, if there is any)."""
+        """The next parts, of at most ``bytes_max`` together (at least one, if any)."""
         taken: list[Part] = []
         size_bytes = 0
         while self._parts:
-            part = self._parts[0]
+            part = next(iter(self._parts))
             size_bytes += len(part.payload)
             if taken and size_bytes > bytes_max:
                 break
-            self._drop_first()
-            if part.abandoned:
-                size_bytes -= len(part.payload)
-            else:
-                taken.append(part)
+            self.remove(part)
+            taken.append(part)
         return taken
 
     def clear(self) -> list[Part]:
         """Every part, in order; the backlog is empty afterwards."""
         parts = list(self._parts)
-        self._parts.clear()
-        self.spans = self.size_bytes = 0
+        for part in parts:
+            self.remove(part)
         return parts
 
     def check_invariants(self) -> None:
         """Assert that the totals are right. Slow: for tests and simulation."""
         assert self.spans == sum(part.spans for part in self._parts)
         assert self.size_bytes == sum(len(part.payload) for part in self._parts)
+        assert not any(part.abandoned for part in self._parts)
 
-    def _drop_first(self) -> None:
-        part = self._parts.popleft()
-        self.spans -= part.spans
-        self.size_bytes -= len(part.payload)
+    def _count(self, part: Part, sign: int) -> None:
+        size_bytes = sign * len(part.payload)
+        self.spans += sign * part.spans
+        self.size_bytes += size_bytes
+        self._total.size_bytes += size_bytes

@@ -5,7 +5,9 @@ seam (`Consumer`, `Stage`). A batch is acknowledged when every backend has
 acknowledged its part; only when the configuration writes a level-2 queue out
 (``sending_queue: {enabled: true}``) it is as soon as every part is queued.
 
-Level 1's queue, if there is one, stands before this stage and is built in `app`.
+Level 1's queue, if there is one, stands before this stage (`exporter`). When that
+queue has acknowledged, the batch is taken whatever a backend's own queue says: the
+queue before bounds it, and one backend that is away must not hold up the others.
 """
 
 from __future__ import annotations
@@ -66,8 +68,10 @@ class LoadBalancer:
         """Deliver a batch, or raise `Refused` or `Rejected`; see the seam's rules."""
         if self._closed:
             raise Refused("draining", "the router is stopping")
-        delivery = await self._begin(batch)
-        if self._settings.acknowledges_early:
+        if self._settings.blocks_when_full:
+            await self._fleet.wait_room(batch.payload)
+        delivery = self._dispatcher.begin(batch)
+        if self._settings.acknowledges_early and not delivery.turned_away:
             self._enter()
             self._acknowledged.add(delivery)
             delivery.acknowledge(self._left)
@@ -78,9 +82,15 @@ class LoadBalancer:
         finally:
             self._exit()
 
+    def hurry(self) -> None:
+        """The process drains: what waits for a retry is tried at once, and then again
+        after short waits, until the time is over."""
+        self._fleet.hurry()
+
     def close(self) -> None:
         """Take no further batch; the resolver is still followed while draining."""
         self._closed = True
+        self._fleet.hurry()
 
     async def join(self, timeout_s: float) -> None:
         """Deliver what is held, for at most ``timeout_s``."""
@@ -98,16 +108,6 @@ class LoadBalancer:
             delivery.abandon()
         self._acknowledged.clear()
         await self._fleet.close()
-
-    async def _begin(self, batch: Batch) -> Delivery:
-        while True:
-            try:
-                return self._dispatcher.begin(batch)
-            except Refused as refused:
-                full = refused.reason == "queue_full"
-                if not (full and self._settings.blocks_when_full) or self._closed:
-                    raise
-            await self._fleet.wait_room(batch.payload)
 
     def _left(self, delivery: Delivery) -> None:
         """Every part of an acknowledged delivery has left."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from tailring_otlpio import OtlpExporterConfig
-from tailring_pipeline import QueueConfig, TopLevelQueue, TopLevelRetryConfig
+from tailring_pipeline import TopLevelQueue, TopLevelQueueConfig, TopLevelRetryConfig
 from tailring_resolvers import ResolverConfig
 from tailring_runtime.config import ConfigModel, Duration, Int, Text
 
@@ -106,7 +106,7 @@ class LoadBalancingConfig(ConfigModel):
         return _GENERATION.validate_python(value)
 
     @property
-    def level1_queue(self) -> QueueConfig | None:
+    def level1_queue(self) -> TopLevelQueueConfig | None:
         """The queue in front of routing; None when it is off."""
         queue = self.sending_queue
         return queue if queue is not None and queue.enabled else None

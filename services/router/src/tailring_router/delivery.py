@@ -5,14 +5,15 @@ every part goes to its forwarder, and what comes back is dealt with here:
 
 * delivered: done, and never sent again;
 * moved: partitioned again at once, on the ring of this moment;
-* failed: partitioned again after a backoff, if level 1 retries; else the sender is
-  told to send again (`Refused`), or, if it was told already that all is well, the
-  loss is counted by name;
+* failed, which includes that its backend had no room: partitioned again after a
+  backoff, if level 1 retries; else the sender is told to send again (`Refused`), or, if
+  it was told already that all is well, the loss is counted by name;
 * rejected: counted; the sender learns how many spans were refused for good.
 
 Every span of the request leaves by exactly one door (`Door`), whatever happens,
 also when the sender stops waiting. A part is dealt with as soon as its forwarder is
-done with it, it never waits for the other parts of its request.
+done with it, it never waits for the other parts of its request. When the sender will
+send the whole request again, the parts that did arrive are remembered (`Repeats`).
 """
 
 from __future__ import annotations
@@ -23,80 +24,120 @@ from collections.abc import Callable
 from functools import partial
 
 from tailring_pipeline import Backoff, Batch, Refused, Rejected, RetryConfig
-from tailring_router.fleet import Fleet, Rest
+from tailring_router.fleet import Fleet
 from tailring_router.metrics import Door, RouterMetrics
 from tailring_router.part import Outcome, Part, Result, now_ns
+from tailring_router.rests import Rest
 
 __all__ = ["Delivery", "Dispatcher"]
+
+# What an acknowledged request waits between two looks for a backend, when level 1
+# does not retry: to have no backend yet is not a try.
+LOOK_AGAIN_S = 1.0
 
 
 class Dispatcher:
     """Begins deliveries; what all of them share."""
 
     def __init__(
-        self, fleet: Fleet, *, retry: RetryConfig, metrics: RouterMetrics
+        self,
+        fleet: Fleet,
+        *,
+        retry: RetryConfig,
+        metrics: RouterMetrics,
+        acknowledged: bool = False,
     ) -> None:
+        """``acknowledged``: who hands batches in has answered for them, in a queue that
+        bounds them; they are taken over the limits and wait for a backend."""
         self.fleet = fleet
         self.retry = retry
         self.metrics = metrics
+        self.acknowledged = acknowledged
+        self._open: set[Delivery] = set()
+        metrics.watch_held(self.held_spans)
 
     def begin(self, batch: Batch) -> Delivery:
-        """Give every backend its part, or none to any.
-
-        Raises `Refused` or `Rejected`; then nothing was given to anybody and the
-        spans have left by that door.
-        """
+        """Give every backend its part. Raises `Rejected` for malformed bytes."""
         self.metrics.received.add(batch.items)
         try:
-            parts = self.fleet.dispatch(batch.payload, now_ns=now_ns())
-        except Refused:
-            self.metrics.left(Door.REFUSED, batch.items)
-            raise
+            parts = self.fleet.dispatch(
+                batch.payload, now_ns=now_ns(), held=self.acknowledged
+            )
         except Rejected:
             self.metrics.left(Door.REJECTED, batch.items)
             raise
-        return Delivery(self, parts)
+        delivery = Delivery(self, parts)
+        if delivery.held_spans:
+            self._open.add(delivery)
+        return delivery
+
+    def ended(self, delivery: Delivery) -> None:
+        """A delivery holds nothing any more."""
+        self._open.discard(delivery)
+
+    def held_spans(self) -> int:
+        """Spans that were received and have not left, counted where they are."""
+        return sum(delivery.held_spans for delivery in self._open)
 
 
 class Delivery:
     """The parts of one request until each has left."""
 
     def __init__(self, dispatcher: Dispatcher, parts: list[Part]) -> None:
+        self._dispatcher = dispatcher
         self._fleet = dispatcher.fleet
-        self._retry = dispatcher.retry
         self._metrics = dispatcher.metrics
         self._open: set[Part] = set()
         self._resting: dict[Part, Rest] = {}
         self._backoffs: dict[Part, Backoff] = {}
-        self._failed_spans = 0
+        self._arrived: list[Part] = []
+        self._failed: list[Part] = []
         self._failure: Result | None = None
         self._rejected_spans = 0
         self._refusal: Result | None = None
+        # Set when nobody waits any more: the door of what has not arrived.
+        self._gone_by: Door | None = None
+        self._then: Callable[[Delivery], None] | None = None
         loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = loop.create_future()
-        self._then: Callable[[Delivery], None] | None = None
+        # True when a backend had no room, or none is known: no ground to acknowledge.
+        self.turned_away = any(map(_failed_already, parts))
         for part in parts:
             self._watch(part)
         self._settle()
+
+    @property
+    def held_spans(self) -> int:
+        """Spans that have not left: on their way, resting, or failed and not told."""
+        return sum(part.spans for part in (*self._open, *self._resting, *self._failed))
+
+    @property
+    def loss(self) -> Result | None:
+        """Why spans were lost: the failure, else the refusal for good, if any."""
+        return self._failure or self._refusal
 
     async def finish(self) -> None:
         """Wait until every part has left, for a sender that still waits.
 
         Raises `Refused` when some spans were not delivered and may be sent again
-        and `Rejected` when spans were refused for good (``items``: how many).
-        Cancelled: what was not sent yet is withdrawn.
+        (``remaining`` holds them) and `Rejected` when spans were refused for good
+        (``items``: how many). Cancelled: what was not sent yet is withdrawn.
         """
         try:
             await self._done
         except asyncio.CancelledError:
-            self._withdraw()
+            self._withdraw(Door.ABANDONED)
             raise
         if self._failure is not None:
+            self._remember_arrived()
+            spans = sum(part.spans for part in self._failed)
+            payload = b"".join([part.payload for part in self._failed])
             self._give_back(Door.REFUSED)
             raise Refused(
                 self._failure.reason,
                 self._failure.detail,
                 retry_after_s=self._failure.retry_after_s,
+                remaining=Batch(payload, spans),
             )
         if self._refusal is not None:
             raise Rejected(
@@ -113,54 +154,50 @@ class Delivery:
     def abandon(self) -> None:
         """The router stops: what an acknowledged delivery still holds is lost."""
         self._then = None
-        self._metrics.left(Door.SHUTDOWN, self._withdrawn())
-
-    @property
-    def held_spans(self) -> int:
-        """Spans that have not left: on their way, resting, or failed and not told."""
-        held = sum(part.spans for part in (*self._open, *self._resting))
-        return held + self._failed_spans
-
-    @property
-    def loss(self) -> Result | None:
-        """Why spans were lost: the failure, else the refusal for good, if any."""
-        return self._failure or self._refusal
+        self._withdraw(Door.SHUTDOWN)
 
     def _finish_acknowledged(self) -> None:
         if self._failure is not None:
             stopped = self._failure.reason == "shutdown"
-            door = Door.SHUTDOWN if stopped else Door.EXPIRED
-            self._give_back(door)
+            self._give_back(Door.SHUTDOWN if stopped else Door.EXPIRED)
         if self._then is not None:
             self._then(self)
 
     def _give_back(self, door: Door) -> None:
         """What has failed leaves, once."""
-        self._metrics.left(door, self._failed_spans)
-        self._failed_spans = 0
+        self._metrics.left(door, sum(part.spans for part in self._failed))
+        self._failed = []
+        self._dispatcher.ended(self)
 
     def _watch(self, part: Part) -> None:
         self._open.add(part)
         part.result.add_done_callback(partial(self._resolved, part))
 
     def _settle(self) -> None:
-        if not self._open and not self._resting and not self._done.done():
+        if self._open or self._resting:
+            return
+        if not self._failed:
+            self._dispatcher.ended(self)
+        if not self._done.done():
             self._done.set_result(None)
             if self._then is not None:
                 self._finish_acknowledged()
 
     def _resolved(self, part: Part, answer: asyncio.Future[Result]) -> None:
-        """A forwarder is done with a part; called on the event loop."""
+        """A part's fate is known; called on the event loop."""
         if part not in self._open:
             return  # withdrawn
         self._open.discard(part)
         result = answer.result()
-        if result.outcome is Outcome.MOVED:
-            self._reroute(part)
-        elif result.outcome is Outcome.FAILED:
-            self._rest(part, result)
-        else:
+        if result.outcome in (Outcome.DELIVERED, Outcome.REPEATED, Outcome.REJECTED):
             self._leave(part, result)
+        elif self._gone_by is not None:
+            self._metrics.left(self._gone_by, part.spans)
+        elif result.outcome is Outcome.MOVED:
+            self._metrics.moved.add(part.spans)
+            self._reroute(part)
+        else:
+            self._rest(part, result)
         self._settle()
 
     def _leave(self, part: Part, result: Result) -> None:
@@ -170,70 +207,86 @@ class Delivery:
         if rejected:
             self._refusal = result
             self._rejected_spans += rejected
+        elif result.outcome is Outcome.DELIVERED:
+            self._arrived.append(part)
+            if self._gone_by is not None:
+                self._remember_arrived()
+        repeated = result.outcome is Outcome.REPEATED
         self._metrics.left(Door.REJECTED, rejected)
-        self._metrics.left(Door.DELIVERED, part.spans - rejected)
+        self._metrics.left(
+            Door.REPEATED if repeated else Door.DELIVERED, part.spans - rejected
+        )
         self._backoffs.pop(part, None)
 
     def _rest(self, part: Part, result: Result) -> None:
         """Route a failed part again later, if level 1 retries; else it has failed."""
-        delay_ns = None
-        backoff = self._backoffs.pop(part, None) or Backoff(self._retry)
-        if self._retry.enabled and result.reason != "shutdown":
-            delay_ns = backoff.next_delay_ns(
-                now_ns(),
-                jitter=random.random(),
-                retry_after_ns=int(result.retry_after_s * 1e9),
-            )
-        if delay_ns is None:
+        backoff = self._backoffs.pop(part, None)
+        delay_s = None
+        if result.reason != "shutdown":
+            backoff = backoff or Backoff(self._dispatcher.retry)
+            delay_s = self._delay_s(backoff, result)
+        if delay_s is None:
             self._failure = result
-            self._failed_spans += part.spans
+            self._failed.append(part)
             return
-        self._backoffs[part] = backoff
-        self._resting[part] = self._fleet.rest(
-            delay_ns / 1e9, partial(self._rested, part)
+        if backoff is not None:
+            self._backoffs[part] = backoff
+        self._resting[part] = self._fleet.rest(delay_s, partial(self._rested, part))
+
+    def _delay_s(self, backoff: Backoff, result: Result) -> float | None:
+        if self._dispatcher.acknowledged and result.reason == "no_backends":
+            return LOOK_AGAIN_S
+        if not self._dispatcher.retry.enabled:
+            return None
+        delay_ns = backoff.next_delay_ns(
+            now_ns(),
+            jitter=random.random(),
+            retry_after_ns=int(result.retry_after_s * 1e9),
         )
+        return None if delay_ns is None else delay_ns / 1e9
 
     def _rested(self, part: Part) -> None:
         del self._resting[part]
+        self._metrics.retried.add(part.spans)
         self._reroute(part)
         self._settle()
 
     def _reroute(self, part: Part) -> None:
         """Partition a part again, on the ring of this moment."""
-        self._metrics.moved.add(part.spans)
         backoff = self._backoffs.pop(part, None)
-        try:
-            parts = self._fleet.dispatch(part.payload, now_ns=now_ns(), held=True)
-        except Refused as refused:
-            # No backend is left: as if its backend could not be reached.
-            if backoff is not None:
-                self._backoffs[part] = backoff
-            self._rest(part, Result(Outcome.FAILED, refused.reason, refused.detail))
-            return
+        parts = self._fleet.dispatch(
+            part.payload, now_ns=now_ns(), held=True, origin=part
+        )
         for successor in parts:
             if backoff is not None:
                 self._backoffs[successor] = backoff
             self._watch(successor)
 
-    def _withdraw(self) -> None:
-        """The sender stopped waiting: what is not sent yet is not sent."""
-        self._metrics.left(Door.ABANDONED, self._withdrawn())
-
-    def _withdrawn(self) -> int:
-        """Take back every part; the spans of those that were not delivered."""
-        spans, self._failed_spans = self._failed_spans, 0
+    def _withdraw(self, door: Door) -> None:
+        """Nobody waits any more: what is not in flight leaves by ``door``; the fate of
+        what is will be known, and it is not tried again."""
+        self._gone_by = door
+        self._remember_arrived()
         for rest in self._resting.values():
             rest.cancel()
-        spans += sum(part.spans for part in self._resting)
+        gone = [*self._resting, *self._failed]
         self._resting.clear()
-        while self._open:
-            part = self._open.pop()
-            if not part.result.cancel() and _is_final(part.result.result()):
-                self._leave(part, part.result.result())
-            else:
-                spans += part.spans
-        return spans
+        self._failed = []
+        for part in list(self._open):
+            if part.result.done():
+                continue  # its fate is known, and told in a moment
+            if door is Door.SHUTDOWN or self._fleet.abandon(part):
+                self._open.discard(part)
+                gone.append(part)
+        self._metrics.left(door, sum(part.spans for part in gone))
+        self._settle()
+
+    def _remember_arrived(self) -> None:
+        at_ns = now_ns()
+        for part in self._arrived:
+            self._fleet.repeats.remember(part.payload, at_ns)
+        self._arrived = []
 
 
-def _is_final(result: Result) -> bool:
-    return result.outcome in (Outcome.DELIVERED, Outcome.REJECTED)
+def _failed_already(part: Part) -> bool:
+    return part.result.done() and part.result.result().outcome is Outcome.FAILED

@@ -7,16 +7,22 @@ queue, so a retry always uses the ring of that moment.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from tailring_otlpio import TraceClient
-from tailring_pipeline import Batch, ExporterMetrics, SendingQueue
+from tailring_pipeline import (
+    Batch,
+    ExporterMetrics,
+    SendingQueue,
+    TopLevelQueueConfig,
+)
 from tailring_resolvers import build_resolver
 from tailring_router.balancer import BalancerSettings, LoadBalancer
+from tailring_router.client import Client, ForwarderSettings
 from tailring_router.config import LoadBalancingConfig
 from tailring_router.delivery import Dispatcher
 from tailring_router.fleet import Fleet, FleetSettings
-from tailring_router.forwarder import Client, ForwarderSettings
-from tailring_router.metrics import RouterMetrics
+from tailring_router.metrics import EndpointSeries, RouterMetrics
 from tailring_runtime.metrics import Metrics
 
 __all__ = ["LoadBalancingExporter"]
@@ -24,16 +30,26 @@ __all__ = ["LoadBalancingExporter"]
 _NS_PER_S = 1_000_000_000
 # How long a removed backend is still sent to when its calls have no limit.
 _RETIRE_DEFAULT_S = 5.0
+# Deliveries at once of a level-1 queue that is bounded in spans or bytes.
+_CONSUMERS_MAX = 4096
+_NO_BOUND = 1 << 62
 
 
 class LoadBalancingExporter:
     """A `Stage` and `Consumer`, made on the running loop; ``name`` is the id."""
 
     def __init__(
-        self, config: LoadBalancingConfig, *, metrics: Metrics, name: str
+        self,
+        config: LoadBalancingConfig,
+        *,
+        metrics: Metrics,
+        name: str,
+        endpoints: EndpointSeries | None = None,
     ) -> None:
+        """``endpoints`` is shared by the exporters of one process."""
         template = config.protocol.otlp
-        router_metrics = RouterMetrics(metrics, name)
+        level1 = config.level1_queue
+        router_metrics = RouterMetrics(metrics, name, endpoints=endpoints)
 
         def connect(address: str) -> Client:
             return TraceClient(address, template)
@@ -42,19 +58,23 @@ class LoadBalancingExporter:
         queue = template.sending_queue
         self._balancer = LoadBalancer(
             BalancerSettings(
-                acknowledges_early=queue.acknowledges_early,
+                # Level 1 bounds what it has acknowledged until it is delivered.
+                acknowledges_early=queue.acknowledges_early and level1 is None,
                 blocks_when_full=queue.enabled and queue.block_on_overflow,
             ),
             resolver=build_resolver(config.resolver, metrics=metrics),
             fleet=fleet,
             dispatcher=Dispatcher(
-                fleet, retry=config.retry_on_failure, metrics=router_metrics
+                fleet,
+                retry=config.retry_on_failure,
+                metrics=router_metrics,
+                acknowledged=level1 is not None and level1.acknowledges_early,
             ),
         )
         self._queue: SendingQueue | None = None
-        if config.level1_queue is not None:
+        if level1 is not None:
             self._queue = SendingQueue(
-                config.level1_queue,
+                _at_once(level1),
                 consumer=self._balancer,
                 metrics=ExporterMetrics(metrics, name, counts_sending=False),
             )
@@ -63,6 +83,10 @@ class LoadBalancingExporter:
     def ready(self) -> bool:
         """True when there is a backend to send to."""
         return self._balancer.ready
+
+    def hurry(self) -> None:
+        """The process drains: try at once what waits for a retry."""
+        self._balancer.hurry()
 
     async def start(self) -> None:
         """Learn the backends; that none is found is no failure, only not ready."""
@@ -94,17 +118,36 @@ class LoadBalancingExporter:
         await self._balancer.terminate()
 
 
+def _at_once(queue: TopLevelQueueConfig) -> TopLevelQueueConfig:
+    """Level 1's queue with a consumer for each request that it may hold.
+
+    A request is in the queue until all of its parts are delivered. With few consumers a
+    backend that is away would soon have a part in the hands of each, and nothing would
+    get to the others.
+    """
+    consumers = queue.queue_size if queue.sizer == "requests" else _CONSUMERS_MAX
+    return queue.model_copy(
+        update={"num_consumers": max(queue.num_consumers, consumers)}
+    )
+
+
 def _fleet_settings(config: LoadBalancingConfig) -> FleetSettings:
     template = config.protocol.otlp
     queue = template.sending_queue
     timeout_s = template.timeout / _NS_PER_S
-    forwarder = ForwarderSettings(
-        retry=template.retry_on_failure,
-        timeout_s=timeout_s,
-        sizer=queue.sizer,
-        queue_max=queue.queue_size,
-        sends_max=queue.num_consumers,
-    )
+    forwarder = ForwarderSettings(retry=template.retry_on_failure, timeout_s=timeout_s)
+    if queue.enabled:
+        bytes_max = queue.queue_size if queue.sizer == "bytes" else 0
+        forwarder = replace(
+            forwarder,
+            sizer=queue.sizer,
+            queue_max=queue.queue_size,
+            queue_bytes_max=max(forwarder.queue_bytes_max, bytes_max),
+            sends_max=queue.num_consumers,
+        )
+    else:
+        # Off: no bound of its own, but that of the bytes.
+        forwarder = replace(forwarder, queue_max=_NO_BOUND)
     return FleetSettings(
         forwarder=forwarder,
         generation=config.ring_generation,

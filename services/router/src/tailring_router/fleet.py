@@ -7,27 +7,40 @@ hands the rest back, to be partitioned on the new ring.
 
 A backend that cannot be reached is *suspected*: its parts wait where they are, for
 the resolver will soon know; when the ring changes they are handed back as well.
+
+A large list is taken in steps, the ring in a thread, so that hundreds of backends do
+not hold up the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from tailring_otlpwire import chunk, count_spans
 from tailring_pipeline import Refused
 from tailring_resolvers import Endpoint
-from tailring_router.forwarder import Client, Forwarder, ForwarderSettings
+from tailring_router.backlog import Total
+from tailring_router.client import Client, ForwarderSettings
+from tailring_router.forwarder import Forwarder
 from tailring_router.metrics import BackendMetrics, RouterMetrics
-from tailring_router.part import Part
+from tailring_router.part import REPEATED, STOPPED, Outcome, Part, Result, now_ns
 from tailring_router.partition import Routed, partition
-from tailring_router.topology import EMPTY, Topology, build_topology, compare
+from tailring_router.repeats import Repeats
+from tailring_router.rests import Rest, Rests
+from tailring_router.topology import EMPTY, Topology, build_topology
 from tailring_runtime.logs import get_logger
 from tailring_runtime.tasks import TaskSet
 
-__all__ = ["Fleet", "FleetSettings", "Rest"]
+__all__ = ["Fleet", "FleetSettings"]
 
 log = get_logger()
+
+# Up to so many endpoints a new list takes about a millisecond and is taken at once.
+AT_ONCE_MAX = 40
+# Members opened or retired between two turns of the event loop.
+STEP_MEMBERS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +53,14 @@ class FleetSettings:
     """How long a removed backend is still sent what it was given."""
     deadline_s: float = 0.0
     """No retry of a part begins later than this after it was given; 0: no limit."""
+    queued_bytes_max: int = 1 << 30
+    """What may wait for all backends together."""
 
 
 @dataclass(slots=True)
 class _Member:
     forwarder: Forwarder
     metrics: BackendMetrics
-
-
-class Rest:
-    """A wait for a time or for a change of the ring, whichever comes first."""
-
-    def __init__(self, then: Callable[[], None], rests: set[Rest]) -> None:
-        self._then = then
-        self._rests = rests
-        self.handle: asyncio.TimerHandle | None = None
-
-    def cancel(self) -> None:
-        """``then`` will not be called."""
-        self._rests.discard(self)
-        if self.handle is not None:
-            self.handle.cancel()
-
-    def end(self) -> None:
-        """Stop waiting and go on."""
-        self.cancel()
-        self._then()
 
 
 class Fleet:
@@ -80,13 +75,20 @@ class Fleet:
     ) -> None:
         """``connect`` makes a client for an address; it must not block."""
         self.topology: Topology = EMPTY
+        self.rests = Rests()
+        self.repeats = Repeats()
         self._settings = settings
         self._connect = connect
         self._metrics = metrics
         self._members: dict[str, _Member] = {}
         self._retiring: set[Forwarder] = set()
         self._tasks = TaskSet("fleet")
-        self._rests: set[Rest] = set()
+        self._total = Total()
+        self._hurries = False
+        self._closed = False
+        # The list that is not taken yet, while one is being taken in steps.
+        self._wanted: tuple[Endpoint, ...] | None = None
+        self._taking: asyncio.Task[None] | None = None
 
     @property
     def ready(self) -> bool:
@@ -95,95 +97,183 @@ class Fleet:
 
     def update(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Follow the resolver: called on the event loop with each new list."""
-        new = build_topology(endpoints, generation=self._settings.generation)
-        change = compare(self.topology, new)
-        for address in change.opened:
-            self._open(address)
-        self.topology = new
-        for address in change.removed:
-            self._retire(address)
-        if change.ring_changed:
-            for member in self._members.values():
-                if member.forwarder.suspected:
-                    member.forwarder.hand_back()
-            for rest in list(self._rests):
-                rest.end()
+        if self._closed:
+            return
+        busy = self._taking is not None and not self._taking.done()
+        if len(endpoints) <= AT_ONCE_MAX and not busy:
+            self._take(build_topology(endpoints, generation=self._settings.generation))
+            return
+        self._wanted = endpoints
+        if not busy:
+            self._taking = self._tasks.spawn(self._take_wanted(), name="new backends")
 
     def rest(self, delay_s: float, then: Callable[[], None]) -> Rest:
         """Call ``then`` once: after the delay, or earlier when the ring changes."""
-        rest = Rest(then, self._rests)
-        rest.handle = asyncio.get_running_loop().call_later(delay_s, rest.end)
-        self._rests.add(rest)
-        return rest
+        return self.rests.rest(min(delay_s, 0.5) if self._hurries else delay_s, then)
 
     def dispatch(
-        self, payload: bytes, *, now_ns: int, held: bool = False
+        self,
+        payload: bytes,
+        *,
+        now_ns: int,
+        held: bool = False,
+        origin: Part | None = None,
     ) -> list[Part]:
-        """Partition a request and give every backend its part, or none to any.
+        """Partition a request and give every backend its part.
 
-        A payload that is ``held`` already is taken over the limits of the queues.
-        Raises `Refused` when a backend has no room or none is known, and `Rejected`
-        for malformed bytes.
+        A part that its backend has no room for has failed already, as has the whole
+        when no backend is known. What is ``held`` anyway is taken over the limits.
+        ``origin`` is the part that is routed again. Raises `Rejected` for malformed
+        bytes.
         """
-        routed = partition(payload, self.topology)
-        if not held:
-            for part in routed:
-                if self._members[part.address].forwarder.full:
-                    self._members[
-                        part.address
-                    ].metrics.exporter.enqueue_failed_spans.add(part.spans)
-                    raise Refused(
-                        "queue_full",
-                        f"the queue of backend {part.address} is full",
-                    )
-        return [self._offer(part, now_ns) for part in routed]
+        try:
+            routed = partition(payload, self.topology)
+        except Refused as refused:
+            spans = origin.spans if origin is not None else count_spans(payload)
+            part = self._part(Routed("", payload, spans), now_ns, origin)
+            stopped = Result(Outcome.FAILED, refused.reason, refused.detail)
+            part.resolve(STOPPED if self._closed else stopped)
+            return [part]
+        return [
+            self._give(self._part(piece, now_ns, origin), held=held)
+            for whole in routed
+            for piece in self._cut(whole)
+        ]
+
+    def abandon(self, part: Part) -> bool:
+        """The sender of a part stopped waiting; True when it was not in flight."""
+        owners = [f for f in self._retiring if f.address == part.address]
+        if part.address in self._members:
+            owners.append(self._members[part.address].forwarder)
+        answers = [forwarder.abandon(part) for forwarder in owners]
+        return all(answers)
 
     async def wait_room(self, payload: bytes) -> None:
-        """Wait until every backend that owns a part of ``payload`` had room."""
-        for part in partition(payload, self.topology):
-            await self._members[part.address].forwarder.wait_room()
+        """Wait until every backend that owns a part of ``payload`` has room, which it
+        has when this returns and nobody ran in between."""
+        while (full := self._first_full(payload)) is not None:
+            await full.wait_room()
 
-    async def flush(self, timeout_s: float) -> None:
-        """Wait until nothing is held, but not longer than ``timeout_s``."""
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + timeout_s
-        forwarders = [member.forwarder for member in self._members.values()]
-        for forwarder in [*forwarders, *self._retiring]:
-            await forwarder.wait_idle(max(0.0, deadline_s - loop.time()))
+    def _first_full(self, payload: bytes) -> Forwarder | None:
+        if self._closed or self.topology.empty:
+            return None
+        for part in partition(payload, self.topology):
+            forwarder = self._members[part.address].forwarder
+            if forwarder.full:
+                return forwarder
+        return None
+
+    def hurry(self) -> None:
+        """The router drains: try at once what waits, and wait only briefly."""
+        self._hurries = True
+        for forwarder in self._forwarders():
+            forwarder.hurry()
+        self.rests.end_all()
 
     async def close(self) -> None:
         """Abandon what is held and every connection."""
+        self._closed = True
         await self._tasks.close()
-        forwarders = [member.forwarder for member in self._members.values()]
-        for forwarder in [*forwarders, *self._retiring]:
+        self.topology = EMPTY
+        for forwarder in self._forwarders():
             await forwarder.close()
+        self.rests.end_all()
 
     def check_invariants(self) -> None:
         """Assert the rules of the module. Slow: for tests and simulation."""
-        assert set(self.topology.addresses) == set(self._members)
-        forwarders = [member.forwarder for member in self._members.values()]
-        for forwarder in [*forwarders, *self._retiring]:
+        if not self._closed:
+            assert set(self.topology.addresses) <= set(self._members)
+        for forwarder in self._forwarders():
             forwarder.check_invariants()
 
-    def _offer(self, routed: Routed, now_ns: int) -> Part:
-        deadline_s = self._settings.deadline_s
-        part = Part(
+    def _forwarders(self) -> list[Forwarder]:
+        owners = [member.forwarder for member in self._members.values()]
+        return [*owners, *self._retiring]
+
+    def _part(self, routed: Routed, at_ns: int, origin: Part | None) -> Part:
+        deadline_ns = int(self._settings.deadline_s * 1e9)
+        if origin is not None:
+            deadline_ns = origin.deadline_ns
+        elif deadline_ns:
+            deadline_ns += at_ns
+        return Part(
             routed.payload,
             routed.spans,
             address=routed.address,
-            deadline_ns=now_ns + int(deadline_s * 1e9) if deadline_s else 0,
+            deadline_ns=deadline_ns,
+            tried_ns=origin.tried_ns if origin is not None else 0,
         )
-        self._members[routed.address].forwarder.offer(part)
+
+    def _cut(self, routed: Routed) -> Iterable[Routed]:
+        """A part above the size of a request in several: a backend may not take it
+        whole, and compressing it at once would hold up the event loop."""
+        bytes_max = self._settings.forwarder.request_bytes_max
+        size_bytes = len(routed.payload)
+        if size_bytes <= bytes_max or routed.spans == 1:
+            return (routed,)
+        spans_max = max(1, routed.spans * bytes_max // size_bytes)
+        return [
+            Routed(routed.address, piece, count_spans(piece))
+            for piece in chunk(routed.payload, spans_max)
+        ]
+
+    def _give(self, part: Part, *, held: bool) -> Part:
+        member = self._members[part.address]
+        if self.repeats.known(part.payload, now_ns()):
+            part.resolve(REPEATED)
+        elif held or not self._is_full(member):
+            member.forwarder.offer(part)
+        else:
+            member.metrics.exporter.enqueue_failed_spans.add(part.spans)
+            detail = f"the queue of backend {part.address} is full"
+            part.resolve(Result(Outcome.FAILED, "queue_full", detail))
         return part
+
+    def _is_full(self, member: _Member) -> bool:
+        if self._total.size_bytes >= self._settings.queued_bytes_max:
+            return True
+        return member.forwarder.full
+
+    async def _take_wanted(self) -> None:
+        """Take the newest list in steps; a list that came meanwhile is taken next."""
+        while (wanted := self._wanted) is not None:
+            self._wanted = None
+            topology = await asyncio.to_thread(
+                build_topology, wanted, generation=self._settings.generation
+            )
+            new = [a for a in topology.addresses if a not in self._members]
+            for step in range(0, len(new), STEP_MEMBERS):
+                for address in new[step : step + STEP_MEMBERS]:
+                    self._open(address)
+                await asyncio.sleep(0)
+            if self._wanted is None:
+                self._take(topology)
+
+    def _take(self, topology: Topology) -> None:
+        for address in topology.addresses:
+            if address not in self._members:
+                self._open(address)
+        changed = self.topology.ring.endpoints != topology.ring.endpoints
+        self.topology = topology
+        for address in sorted(set(self._members) - set(topology.addresses)):
+            self._retire(address)
+        if changed:
+            for member in self._members.values():
+                if member.forwarder.suspected:
+                    member.forwarder.hand_back()
+            self.rests.end_all()
 
     def _open(self, address: str) -> None:
         metrics = self._metrics.backend(address)
         forwarder = Forwarder(
             address,
-            self._connect(address),
+            self._connect,
             settings=self._settings.forwarder,
             metrics=metrics,
+            total=self._total,
         )
+        if self._hurries:
+            forwarder.hurry()
         metrics.exporter.watch_queue(
             lambda: forwarder.queue_size, capacity=forwarder.queue_capacity
         )
@@ -195,10 +285,11 @@ class Fleet:
         member = self._members.pop(address)
         self._retiring.add(member.forwarder)
         log.info(f"backend {address} removed", backend=address)
-        self._tasks.spawn(self._drain(address, member), name=f"retire {address}")
+        self._tasks.spawn(self._drain(member), name=f"retire {address}")
 
-    async def _drain(self, address: str, member: _Member) -> None:
-        await member.forwarder.retire(self._settings.retire_timeout_s)
-        self._retiring.discard(member.forwarder)
-        if address not in self._members:
+    async def _drain(self, member: _Member) -> None:
+        try:
+            await member.forwarder.retire(self._settings.retire_timeout_s)
+        finally:
+            self._retiring.discard(member.forwarder)
             member.metrics.remove()

@@ -1,17 +1,15 @@
-"""Sends parts to one backend: coalesced, several at a time, retried with backoff.
+"""The way to one backend: what waits for it, and the requests that it is sent.
 
 What it is: level 2 of the resiliency, one forwarder a backend. Its rules:
 
 * Under load, parts are gathered for a few milliseconds or up to a target size and
   sent as one request (concatenated encoded requests are their merge); an idle
-  forwarder sends at once.
-* A request that fails in a way that may pass is sent again after a backoff, while
-  retry allows it; the next request that succeeds wakes those that wait.
-* `hand_back` and `retire` resolve what was not sent as *moved*: whoever routed it
-  partitions it again, on the ring of that moment. What is in flight is never sent
-  to another backend before its fate is known, and a delivered part never again.
-* A request that joined several parts and is refused for good is sent again part by
-  part, once, so that one bad part does not take the others with it.
+  forwarder sends at once. The connection is made with the first request.
+* At most ``sends_max`` requests are in flight or between two tries (`sending`); one
+  that succeeds wakes those that wait, and so does `hurry`.
+* `hand_back` and `retire` resolve what was not delivered as *moved*: whoever routed it
+  partitions it again, on the ring of that moment. What is in flight is not sent to
+  another backend before its fate is known, or its backend is given up.
 * Every part is resolved exactly once.
 
 States: open -> retiring -> closed, or open -> closed. Only an open one takes parts.
@@ -21,55 +19,21 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
-from dataclasses import dataclass
+from collections.abc import Callable
 from enum import Enum
-from typing import Protocol
 
-from tailring_otlpio import SPLIT_REASONS
-from tailring_pipeline import Backoff, Refused, Rejected, RetryConfig, Sizer
-from tailring_router.backlog import Backlog
+from tailring_router.backlog import Backlog, Total
+from tailring_router.client import Client, ForwarderSettings
+from tailring_router.line import Line
 from tailring_router.metrics import BackendMetrics
-from tailring_router.part import DELIVERED, MOVED, Outcome, Part, Result, now_ns
+from tailring_router.part import GONE, MOVED, STOPPED, Outcome, Part, Result
+from tailring_router.sending import Sending
 from tailring_runtime.logs import get_logger
 from tailring_runtime.tasks import TaskSet
 
-__all__ = ["Client", "Forwarder", "ForwarderSettings"]
-
+__all__ = ["Forwarder"]
 
 log = get_logger()
-
-_STOPPED = Result(Outcome.FAILED, "shutdown", "the router is stopping")
-
-
-class Client(Protocol):
-    """One connection to a backend; see `tailring_otlpio.TraceClient`."""
-
-    async def export(self, payload: bytes, *, timeout_s: float) -> int:
-        """Deliver one request, or raise `Refused` or `Rejected`; spans not taken."""
-
-    async def close(self) -> None:
-        """Give up the connection."""
-
-
-@dataclass(frozen=True, slots=True)
-class ForwarderSettings:
-    """Limits and times of a forwarder."""
-
-    retry: RetryConfig
-    timeout_s: float = 5.0
-    sizer: Sizer = "requests"
-    queue_max: int = 1000
-    """What the backlog may hold, in the unit of ``sizer``."""
-    queue_bytes_max: int = 64 << 20
-    """And never more bytes than this: 1,000 requests of 64 MiB are no small queue."""
-    sends_max: int = 10
-    linger_s: float = 0.003
-    """How long parts are gathered under load; 0 sends at once."""
-    gather_bytes: int = 256 << 10
-    """Gathered this much, they are sent without waiting longer."""
-    request_bytes_max: int = 2 << 20
-    """No request to a backend is made larger by joining."""
 
 
 class _State(Enum):
@@ -84,20 +48,21 @@ class Forwarder:
     def __init__(
         self,
         address: str,
-        client: Client,
+        connect: Callable[[str], Client],
         *,
         settings: ForwarderSettings,
         metrics: BackendMetrics,
+        total: Total | None = None,
     ) -> None:
+        """``connect`` is called once, when the first request is sent."""
         self.address = address
-        self.suspected = False
-        self._client = client
         self._settings = settings
-        self._metrics = metrics
+        self._line = Line(address, connect, settings=settings, metrics=metrics)
         self._backlog = Backlog(
             sizer=settings.sizer,
             size_max=settings.queue_max,
             bytes_max=settings.queue_bytes_max,
+            total=total,
         )
         self._state = _State.OPEN
         self._tasks = TaskSet("forwarder")
@@ -105,15 +70,15 @@ class Forwarder:
         self._flush_handle: asyncio.Handle | None = None
         self._flush_soon = False
         self._flushed_at = -math.inf
-        self._sends = 0
-        self._sending_spans = 0
-        # Bumped by `hand_back`; a try that fails after it is resolved as moved.
-        self._epoch = 0
-        self._sleepers: set[asyncio.Future[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._room = asyncio.Event()
         self._room.set()
+
+    @property
+    def suspected(self) -> bool:
+        """True when the last try found nobody at the address."""
+        return self._line.suspected
 
     @property
     def full(self) -> bool:
@@ -123,7 +88,8 @@ class Forwarder:
     @property
     def held_spans(self) -> int:
         """Spans that were taken and are not resolved yet."""
-        return self._backlog.spans + self._sending_spans
+        sent = sum(part.spans for each in self._line.sendings for part in each.open)
+        return self._backlog.spans + sent
 
     @property
     def queue_size(self) -> int:
@@ -138,11 +104,72 @@ class Forwarder:
     @property
     def sends(self) -> int:
         """Requests in flight or between two tries."""
-        return self._sends
+        return len(self._line.sendings)
 
     async def wait_room(self) -> None:
         """Wait until the backlog was seen under its limits; it may be full again."""
         await self._room.wait()
+
+    def offer(self, part: Part) -> None:
+        """Take a part. The caller has asked `full`, or brings a part that is held
+        already. A retiring forwarder resolves it as moved, a closed one as failed."""
+        if self._state is not _State.OPEN:
+            part.resolve(MOVED if self._state is _State.RETIRING else STOPPED)
+            return
+        self._backlog.append(part)
+        self._idle.clear()
+        if self._backlog.full:
+            self._room.clear()
+        self._schedule()
+
+    def abandon(self, part: Part) -> bool:
+        """The sender of a part stopped waiting. True: it was not in flight and is
+        given up; False: it is, and will be resolved when its fate is known."""
+        part.abandoned = True
+        if part in self._backlog:
+            self._backlog.remove(part)
+            part.resolve(GONE)
+            self._make_room()
+            self._settle()
+            return True
+        owners = [each for each in self._line.sendings if part in each.open]
+        return all(each.abandon(part) for each in owners)
+
+    def hurry(self) -> None:
+        """Try at once what waits for a retry, and wait only briefly from now on."""
+        self._line.hurries = True
+        self._line.wake()
+
+    def hand_back(self) -> None:
+        """Resolve everything that is not in flight as moved; what is in flight will
+        be, should it fail."""
+        self._line.epoch += 1
+        for part in self._backlog.clear():
+            part.resolve(MOVED)
+        self._make_room()
+        self._line.wake()
+        self._settle()
+
+    async def retire(self, timeout_s: float) -> None:
+        """Send what is held for at most ``timeout_s``, hand back the rest, close.
+
+        A request still in flight gets the time of one call; if that has no limit, its
+        parts are moved although they may arrive.
+        """
+        if self._state is _State.OPEN:
+            self._state = _State.RETIRING
+            self._line.leaving = True
+            self._room.set()
+            self._line.wake()
+            if not await self.wait_idle(timeout_s):
+                self._line.ended = True
+                self.hand_back()
+                await self.wait_idle(self._settings.timeout_s + 1.0)
+        await self._close(MOVED)
+
+    async def close(self) -> None:
+        """Abandon what is held, resolved as failed, and the connection."""
+        await self._close(STOPPED)
 
     async def wait_idle(self, timeout_s: float) -> bool:
         """Wait until nothing is held; False when ``timeout_s`` passed before."""
@@ -153,42 +180,15 @@ class Forwarder:
             return False
         return True
 
-    def offer(self, part: Part) -> None:
-        """Take a part. The caller has asked `full`, or brings a part that is held
-        already. Once the forwarder is not open, the part is resolved as moved."""
-        if self._state is not _State.OPEN:
-            part.resolve(MOVED)
-            return
-        self._backlog.append(part)
-        self._idle.clear()
-        if self._backlog.full:
-            self._room.clear()
-        self._schedule()
+    def check_invariants(self) -> None:
+        """Assert the rules of the module. Slow: for tests and simulation."""
+        self._backlog.check_invariants()
+        assert self.sends <= self._settings.sends_max
+        assert self._idle.is_set() == (not self.sends and not len(self._backlog))
+        if self._state is _State.CLOSED:
+            assert not self.held_spans
 
-    def hand_back(self) -> None:
-        """Resolve everything that is not in flight as moved; what is in flight will
-        be, should it fail."""
-        self._epoch += 1
-        for part in self._backlog.clear():
-            part.resolve(MOVED)
-        self._room.set()
-        self._wake()
-        self._settle()
-
-    async def retire(self, timeout_s: float) -> None:
-        """Send what is held for at most ``timeout_s``, hand back the rest, close."""
-        if self._state is _State.OPEN:
-            self._state = _State.RETIRING
-            self._room.set()
-            self._wake()
-            if not await self.wait_idle(timeout_s):
-                self.hand_back()
-                # A request in flight ends within the timeout of its call.
-                await self.wait_idle(self._settings.timeout_s + 1.0)
-        await self.close()
-
-    async def close(self) -> None:
-        """Abandon what is held, resolved as failed, and the connection."""
+    async def _close(self, verdict: Result) -> None:
         if self._state is _State.CLOSED:
             return
         self._state = _State.CLOSED
@@ -196,27 +196,21 @@ class Forwarder:
         if self._flush_handle is not None:
             self._flush_handle.cancel()
         for part in self._backlog.clear():
-            part.resolve(_STOPPED)
+            part.resolve(verdict)
+        for sending in list(self._line.sendings):
+            sending.drop(verdict)
         await self._tasks.close()
-        await self._client.close()
-
-    def check_invariants(self) -> None:
-        """Assert the rules of the module. Slow: for tests and simulation."""
-        self._backlog.check_invariants()
-        assert 0 <= self._sends <= self._settings.sends_max
-        assert (self._sending_spans > 0) == (self._sends > 0)
-        assert len(self._sleepers) <= self._sends
-        assert self._idle.is_set() == (not self._sends and not len(self._backlog))
-        if self._state is _State.CLOSED:
-            assert not self.held_spans
+        self._line.sendings.clear()
+        self._settle()
+        await self._line.close()
 
     def _schedule(self) -> None:
         """Arrange for the backlog to be sent: now, or when enough was gathered."""
-        if self._sends >= self._settings.sends_max or not len(self._backlog):
+        if self.sends >= self._settings.sends_max or not len(self._backlog):
             return
         settings = self._settings
         now_s = self._loop.time()
-        idle = not self._sends and now_s - self._flushed_at > settings.linger_s
+        idle = not self.sends and now_s - self._flushed_at > settings.linger_s
         if idle or self._backlog.size_bytes >= settings.gather_bytes:
             delay_s = 0.0
         else:
@@ -235,155 +229,29 @@ class Forwarder:
     def _flush(self) -> None:
         self._flush_handle = None
         self._flushed_at = self._loop.time()
-        while len(self._backlog) and self._sends < self._settings.sends_max:
+        while len(self._backlog) and self.sends < self._settings.sends_max:
             parts = self._backlog.take(self._settings.request_bytes_max)
-            if not parts:
-                break
-            spans = sum(part.spans for part in parts)
-            self._sends += 1
-            self._sending_spans += spans
-            self._tasks.spawn(self._send(parts, spans), name=f"send {self.address}")
-        if not self._backlog.full:
-            self._room.set()
-        self._settle()
+            sending = Sending(self._line, parts)
+            self._line.sendings.add(sending)
+            self._tasks.spawn(self._send(sending), name=f"send {self.address}")
+        self._make_room()
 
-    def _settle(self) -> None:
-        if not self._sends and not len(self._backlog):
-            self._idle.set()
-
-    async def _send(self, parts: list[Part], spans: int) -> None:
+    async def _send(self, sending: Sending) -> None:
         try:
-            await self._deliver(parts)
+            await sending.run()
         except Exception as error:
-            # The boundary to a client that broke its contract: nothing may hang on it.
-            log.exception(
-                "sending to a backend failed unexpectedly", backend=self.address
-            )
-            self._resolve_all(parts, Result(Outcome.FAILED, "internal", repr(error)))
+            log.exception("sending to a backend failed", backend=self.address)
+            sending.fail(Result(Outcome.FAILED, "internal", repr(error)))
         finally:
-            for part in parts:
-                part.resolve(_STOPPED)  # only what a cancelled task left open
-            self._sends -= 1
-            self._sending_spans -= spans
+            sending.drop(STOPPED)  # only what a cancelled task left open
+            self._line.sendings.discard(sending)
             self._settle()
             self._schedule()
 
-    async def _deliver(self, parts: list[Part]) -> None:
-        """Try until every part is resolved."""
-        backoff = Backoff(self._settings.retry, started_ns=now_ns())
-        epoch = self._epoch
-        while parts:
-            result = await self._try(parts)
-            if result.outcome is Outcome.DELIVERED:
-                _resolve_delivered(parts, result)
-                return
-            if result.outcome is Outcome.REJECTED:
-                await self._isolate(parts, result)
-                return
-            delay_s = self._delay_s(backoff, result, parts)
-            if delay_s is not None and self._stays(epoch):
-                await self._sleep(delay_s)
-                if self._stays(epoch):
-                    parts = [part for part in parts if not part.abandoned]
-                    continue
-            gave_up = delay_s is None and self._stays(epoch)
-            self._resolve_all(parts, result if gave_up else MOVED)
-            return
+    def _make_room(self) -> None:
+        if not self._backlog.full:
+            self._room.set()
 
-    async def _try(self, parts: list[Part]) -> Result:
-        """One request, with one part or several joined."""
-        payload = parts[0].payload
-        if len(parts) > 1:
-            payload = b"".join([part.payload for part in parts])
-        spans = sum(part.spans for part in parts)
-        began_s = self._loop.time()
-        try:
-            rejected = await self._client.export(
-                payload, timeout_s=self._settings.timeout_s
-            )
-        except Refused as refused:
-            self.suspected = self.suspected or refused.reason == "unreachable"
-            result = Result(
-                Outcome.FAILED, refused.reason, refused.detail, refused.retry_after_s
-            )
-        except Rejected as refusal:
-            self.suspected = False
-            result = Result(Outcome.REJECTED, refusal.reason, refusal.detail)
-        else:
-            self.suspected = False
-            result = DELIVERED
-            if rejected:
-                result = Result(Outcome.DELIVERED, rejected=rejected)
-            self._wake()
-        took_ms = (self._loop.time() - began_s) * 1000.0
-        self._metrics.tried(result, spans=spans, took_ms=took_ms)
-        return result
-
-    async def _isolate(self, parts: list[Part], result: Result) -> None:
-        """A refusal for good: of one part it is the answer, of several each is
-        tried alone, for the others may be sound."""
-        if len(parts) == 1 or result.reason not in SPLIT_REASONS:
-            self._resolve_all(parts, result)
-            return
-        for part in parts:
-            await self._deliver([part])
-
-    def _resolve_all(self, parts: list[Part], result: Result) -> None:
-        for part in parts:
-            part.resolve(result)
-        if result.outcome is not Outcome.MOVED:
-            self._metrics.gave_up(sum(part.spans for part in parts))
-
-    def _delay_s(
-        self, backoff: Backoff, result: Result, parts: list[Part]
-    ) -> float | None:
-        """How long to wait before the next try; None when there is none."""
-        if not self._settings.retry.enabled:
-            return None
-        at_ns = now_ns()
-        delay_ns = backoff.next_delay_ns(
-            at_ns,
-            jitter=random.random(),
-            retry_after_ns=int(result.retry_after_s * 1e9),
-        )
-        if delay_ns is None:
-            return None
-        deadlines = [part.deadline_ns for part in parts if part.deadline_ns]
-        if deadlines and at_ns + delay_ns > min(deadlines):
-            return None
-        return delay_ns / 1e9
-
-    def _stays(self, epoch: int) -> bool:
-        return self._epoch == epoch and self._state is _State.OPEN
-
-    async def _sleep(self, delay_s: float) -> None:
-        """Wait for the delay, or until a request succeeded or the fleet changed."""
-        sleeper: asyncio.Future[None] = self._loop.create_future()
-        self._sleepers.add(sleeper)
-        handle = self._loop.call_later(delay_s, _finish, sleeper)
-        try:
-            await sleeper
-        finally:
-            handle.cancel()
-            self._sleepers.discard(sleeper)
-
-    def _wake(self) -> None:
-        for sleeper in self._sleepers:
-            _finish(sleeper)
-
-
-def _finish(sleeper: asyncio.Future[None]) -> None:
-    if not sleeper.done():
-        sleeper.set_result(None)
-
-
-def _resolve_delivered(parts: list[Part], result: Result) -> None:
-    """Resolve parts of one acknowledged request; rejected spans are charged to the
-    first parts, for the answer does not say whose they were."""
-    left = result.rejected
-    for part in parts:
-        charged = min(left, part.spans)
-        left -= charged
-        part.resolve(
-            Result(Outcome.DELIVERED, rejected=charged) if charged else DELIVERED
-        )
+    def _settle(self) -> None:
+        if not self.sends and not len(self._backlog):
+            self._idle.set()

@@ -11,13 +11,15 @@ the bare component id, so ``sum by (exporter)`` shows every span once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 
 from tailring_pipeline import ExporterMetrics
 from tailring_router.part import Outcome, Result
-from tailring_runtime.metrics import Metrics, MetricSpec
+from tailring_runtime.metrics import Counter, Histogram, Metrics, MetricSpec
 
-__all__ = ["SPECS", "BackendMetrics", "Door", "RouterMetrics"]
+__all__ = ["SPECS", "BackendMetrics", "Door", "EndpointSeries", "RouterMetrics"]
 
 
 class Door(Enum):
@@ -25,6 +27,9 @@ class Door(Enum):
 
     DELIVERED = "delivered"
     """Acknowledged by its backend."""
+    REPEATED = "repeated"
+    """Acknowledged by its backend before, in a request that was refused as a whole and
+    came again; not sent a second time."""
     REFUSED = "refused"
     """Given back to the sender, who was told to send it again."""
     REJECTED = "rejected"
@@ -32,7 +37,7 @@ class Door(Enum):
     EXPIRED = "retries_exhausted"
     """Acknowledged early and then given up after every retry; lost."""
     ABANDONED = "abandoned"
-    """Its sender stopped waiting before it was sent; the sender sends again."""
+    """Its sender stopped waiting and it had not arrived; the sender sends again."""
     SHUTDOWN = "shutdown"
     """Acknowledged early and still held when the drain's deadline passed; lost."""
 
@@ -65,6 +70,13 @@ MOVED = MetricSpec(
     labels=("exporter",),
     help="Spans that were partitioned again because their backend left the ring.",
 )
+RETRIED = MetricSpec(
+    name="tailring_router_retried_spans",
+    kind="counter",
+    unit="{spans}",
+    labels=("exporter",),
+    help="Spans that were partitioned again by level 1's retry.",
+)
 LATENCY = MetricSpec(
     name="otelcol_loadbalancer_backend_latency",
     kind="histogram",
@@ -80,22 +92,34 @@ OUTCOME = MetricSpec(
     labels=("endpoint", "success"),
     help="Requests to a backend by whether it took them.",
 )
-SPECS = (RECEIVED, LEFT, HELD, MOVED, LATENCY, OUTCOME)
+SPECS = (RECEIVED, LEFT, HELD, MOVED, RETRIED, LATENCY, OUTCOME)
 
 
 class RouterMetrics:
-    """What the exporter as a whole counts; ``held_spans`` is received minus left."""
+    """What the exporter as a whole counts."""
 
-    def __init__(self, metrics: Metrics, exporter: str) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        exporter: str,
+        *,
+        endpoints: EndpointSeries | None = None,
+    ) -> None:
+        """``endpoints`` is shared by all exporters of a process."""
         self._metrics = metrics
+        self._endpoints = endpoints or EndpointSeries(metrics)
         self.exporter = exporter
         self.received = metrics.counter(RECEIVED, exporter=exporter)
         self.moved = metrics.counter(MOVED, exporter=exporter)
+        self.retried = metrics.counter(RETRIED, exporter=exporter)
         self._left = {
             door: metrics.counter(LEFT, exporter=exporter, door=door.value)
             for door in Door
         }
-        metrics.gauge_callback(HELD, self.held_spans, exporter=exporter)
+
+    def watch_held(self, held_spans: Callable[[], int]) -> None:
+        """Expose what ``held_spans`` answers: spans that have not left."""
+        self._metrics.gauge_callback(HELD, held_spans, exporter=self.exporter)
 
     def left(self, door: Door, spans: int) -> None:
         """``spans`` went through ``door``."""
@@ -107,35 +131,89 @@ class RouterMetrics:
         return self._left[door].value
 
     def held_spans(self) -> int:
-        """Received and not left."""
+        """Received and not left, by the counters alone."""
         left = sum(counter.value for counter in self._left.values())
         return self.received.value - left
 
     def backend(self, address: str) -> BackendMetrics:
         """The counters of one backend; `BackendMetrics.remove` ends its series."""
-        return BackendMetrics(self._metrics, self.exporter, address)
+        return BackendMetrics(
+            self._metrics, f"{self.exporter}/{address}", endpoints=self._endpoints
+        )
+
+
+@dataclass(slots=True)
+class _Endpoint:
+    users: int
+    latency: Histogram
+    outcome: dict[bool, Counter]
+
+
+class EndpointSeries:
+    """The series that bear an endpoint and no exporter: two exporters, or a backend
+    that came back while its former connection drains, share them."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._endpoints: dict[str, _Endpoint] = {}
+        self._exporters: dict[str, int] = {}
+
+    def enter(self, exporter: str) -> None:
+        """One more uses the series of an exporter's label."""
+        self._exporters[exporter] = self._exporters.get(exporter, 0) + 1
+
+    def leave(self, exporter: str) -> bool:
+        """One less uses them; whether it was the last one."""
+        left = self._exporters.pop(exporter) - 1
+        if left:
+            self._exporters[exporter] = left
+        return not left
+
+    def open(self, endpoint: str) -> _Endpoint:
+        """The series of an endpoint; one `close` for each `open`."""
+        found = self._endpoints.get(endpoint)
+        if found is None:
+            outcome = {
+                success: self._metrics.counter(
+                    OUTCOME, endpoint=endpoint, success="true" if success else "false"
+                )
+                for success in (True, False)
+            }
+            latency = self._metrics.histogram(LATENCY, endpoint=endpoint)
+            found = self._endpoints[endpoint] = _Endpoint(0, latency, outcome)
+        found.users += 1
+        return found
+
+    def close(self, endpoint: str) -> None:
+        """The last one ends the series."""
+        found = self._endpoints[endpoint]
+        found.users -= 1
+        if found.users:
+            return
+        del self._endpoints[endpoint]
+        self._metrics.remove(LATENCY, endpoint=endpoint)
+        for success in ("true", "false"):
+            self._metrics.remove(OUTCOME, endpoint=endpoint, success=success)
 
 
 class BackendMetrics:
     """What one backend was sent and how it answered."""
 
-    def __init__(self, metrics: Metrics, exporter: str, address: str) -> None:
-        self._metrics = metrics
-        self._address = address
-        self.exporter = ExporterMetrics(metrics, f"{exporter}/{address}", doors=())
-        self._latency = metrics.histogram(LATENCY, endpoint=address)
-        self._outcome = {
-            success: metrics.counter(
-                OUTCOME, endpoint=address, success="true" if success else "false"
-            )
-            for success in (True, False)
-        }
+    def __init__(
+        self, metrics: Metrics, exporter: str, *, endpoints: EndpointSeries
+    ) -> None:
+        """``exporter`` is the label: the component's id, a slash, the address."""
+        self._address = exporter.rpartition("/")[2]
+        self._endpoints = endpoints
+        self._series = endpoints.open(self._address)
+        endpoints.enter(exporter)
+        self.exporter = ExporterMetrics(metrics, exporter, doors=())
 
     def tried(self, result: Result, *, spans: int, took_ms: float) -> None:
         """One request of ``spans`` was answered, or not, after ``took_ms``."""
-        self._latency.observe(took_ms)
+        self._series.latency.observe(took_ms)
         delivered = result.outcome is Outcome.DELIVERED
-        self._outcome[delivered].add()
+        self._series.outcome[delivered].add()
         if delivered:
             self.exporter.sent_spans.add(spans - result.rejected)
             self.exporter.send_failed_spans.add(result.rejected)
@@ -145,8 +223,7 @@ class BackendMetrics:
         self.exporter.send_failed_spans.add(spans)
 
     def remove(self) -> None:
-        """End the series of this backend; it left the ring."""
-        self.exporter.remove()
-        self._metrics.remove(LATENCY, endpoint=self._address)
-        for success in ("true", "false"):
-            self._metrics.remove(OUTCOME, endpoint=self._address, success=success)
+        """End the series of this backend; it left the ring and was drained."""
+        if self._endpoints.leave(self.exporter.exporter_id):
+            self.exporter.remove()
+        self._endpoints.close(self._address)

@@ -6,11 +6,21 @@ import asyncio
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["DELIVERED", "MOVED", "Outcome", "Part", "Result", "now_ns"]
+__all__ = [
+    "DELIVERED",
+    "GONE",
+    "MOVED",
+    "REPEATED",
+    "STOPPED",
+    "Outcome",
+    "Part",
+    "Result",
+    "now_ns",
+]
 
 
 def now_ns() -> int:
-    """The clock of the running event loop: monotonic, the one of all timers here."""
+    """The clock of deadlines and retries: the event loop's, in nanoseconds."""
     return int(asyncio.get_running_loop().time() * 1e9)
 
 
@@ -19,8 +29,10 @@ class Outcome(Enum):
 
     DELIVERED = "delivered"
     """The backend acknowledged it."""
+    REPEATED = "repeated"
+    """The backend acknowledged the same bytes before; not sent again."""
     MOVED = "moved"
-    """Not sent: its backend left or cannot be reached and the ring has changed."""
+    """Not delivered: its backend left, or is unreachable while the ring changed."""
     FAILED = "failed"
     """Given up after the retries that are configured; the same bytes may succeed."""
     REJECTED = "rejected"
@@ -40,35 +52,52 @@ class Result:
 
 
 DELIVERED = Result(Outcome.DELIVERED)
+REPEATED = Result(Outcome.REPEATED)
 MOVED = Result(Outcome.MOVED, "moved", "the backend left the ring")
+GONE = Result(Outcome.FAILED, "abandoned", "the sender stopped waiting")
+STOPPED = Result(Outcome.FAILED, "shutdown", "the router is stopping")
 
 
 class Part:
     """Encoded spans for one backend.
 
-    ``result`` is resolved once by the forwarder. Whoever waits may cancel it: a part
-    that is still queued is then dropped, one in flight is not recalled.
-    ``deadline_ns`` (`now_ns`, 0: none): no retry begins after it.
+    ``result`` is resolved once, by whoever has the part. ``abandoned`` says that its
+    sender is gone: it is not sent, or not sent again. ``deadline_ns`` (`now_ns`, 0:
+    none): no retry begins after it. ``tried_ns`` (0: never) is when the first try
+    began, at this backend or at one that had the part before.
+
+    Compared and hashed by identity: equal bytes are not the same part.
     """
 
-    __slots__ = ("address", "deadline_ns", "payload", "result", "spans")
+    __slots__ = (
+        "abandoned",
+        "address",
+        "deadline_ns",
+        "payload",
+        "result",
+        "spans",
+        "tried_ns",
+    )
 
     def __init__(
-        self, payload: bytes, spans: int, *, address: str, deadline_ns: int = 0
+        self,
+        payload: bytes,
+        spans: int,
+        *,
+        address: str,
+        deadline_ns: int = 0,
+        tried_ns: int = 0,
     ) -> None:
         self.payload = payload
         self.spans = spans
         self.address = address
         self.deadline_ns = deadline_ns
+        self.tried_ns = tried_ns
+        self.abandoned = False
         loop = asyncio.get_running_loop()
         self.result: asyncio.Future[Result] = loop.create_future()
 
-    @property
-    def abandoned(self) -> bool:
-        """True when nobody waits for it any more."""
-        return self.result.cancelled()
-
     def resolve(self, result: Result) -> None:
-        """Say what became of it; ignored when nobody waits any more."""
+        """Say what became of it; only the first word counts."""
         if not self.result.done():
             self.result.set_result(result)

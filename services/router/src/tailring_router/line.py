@@ -1,0 +1,107 @@
+"""The line to one backend: its connection, and what all requests on it share.
+
+It makes one try of one request, and says what came of it as a `Result`. Whether and
+when there is another try is not its business (`sending`), nor is what is tried next
+(`forwarder`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tailring_pipeline import Refused, Rejected
+from tailring_router.client import Client, ForwarderSettings
+from tailring_router.metrics import BackendMetrics
+from tailring_router.part import DELIVERED, Outcome, Part, Result
+
+if TYPE_CHECKING:
+    from tailring_router.sending import Sending
+
+__all__ = ["Line"]
+
+
+class Line:
+    """Owned by a forwarder; lives on one event loop.
+
+    ``suspected``: the last try found nobody at the address. ``epoch`` counts how often
+    the forwarder gave back what it held. ``leaving``: the backend was removed, nothing
+    is tried twice; ``ended``: nothing is tried at all. ``hurries``: no wait between two
+    tries is long any more.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        connect: Callable[[str], Client],
+        *,
+        settings: ForwarderSettings,
+        metrics: BackendMetrics,
+    ) -> None:
+        """``connect`` is called once, when the first request is sent."""
+        self.address = address
+        self.settings = settings
+        self.metrics = metrics
+        self.sendings: set[Sending] = set()
+        self.suspected = False
+        self.epoch = 0
+        self.leaving = False
+        self.ended = False
+        self.hurries = False
+        self._connect = connect
+        self._client: Client | None = None
+
+    async def call(self, parts: list[Part]) -> Result:
+        """Try one request: one part, or several joined, which merges them."""
+        payload = parts[0].payload
+        if len(parts) > 1:
+            payload = b"".join([part.payload for part in parts])
+        if self._client is None:
+            self._client = self._connect(self.address)
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        try:
+            rejected = await self._client.export(
+                payload, timeout_s=self.settings.timeout_s
+            )
+        except Refused as refused:
+            self.suspected = self.suspected or refused.reason == "unreachable"
+            result = Result(
+                Outcome.FAILED, refused.reason, refused.detail, refused.retry_after_s
+            )
+        except Rejected as refusal:
+            self.suspected = False
+            result = Result(Outcome.REJECTED, refusal.reason, refusal.detail)
+        else:
+            self.suspected = False
+            result = delivered(rejected)
+            self.wake()
+        self.metrics.tried(
+            result,
+            spans=sum(part.spans for part in parts),
+            took_ms=(loop.time() - began_s) * 1000.0,
+        )
+        return result
+
+    def keeps(self, epoch: int) -> bool:
+        """Whether what was begun at ``epoch`` may stay here for another try."""
+        return self.epoch == epoch and not self.leaving
+
+    def wake(self) -> None:
+        """Let every request that waits for its next try have it now."""
+        for sending in self.sendings:
+            sending.wake()
+
+    async def close(self) -> None:
+        """Give up the connection."""
+        if self._client is not None:
+            await self._client.close()
+
+
+def delivered(rejected: int) -> Result:
+    """Delivered, all but ``rejected`` spans."""
+    if not rejected:
+        return DELIVERED
+    detail = f"the backend did not take {rejected} spans (partial success)"
+    return Result(Outcome.DELIVERED, "partial", detail, rejected=rejected)

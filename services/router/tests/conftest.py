@@ -1,0 +1,105 @@
+"""Fixtures of the router's tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from services.router.tests.rig import (
+    RETRY,
+    SOON,
+    Bench,
+    MakeBench,
+    MakeForwarder,
+)
+
+from tailring_pipeline import RetryConfig, TopLevelRetryConfig
+from tailring_router.client import ForwarderSettings
+from tailring_router.delivery import Dispatcher
+from tailring_router.fleet import Fleet, FleetSettings
+from tailring_router.forwarder import Forwarder
+from tailring_router.metrics import RouterMetrics
+from tailring_runtime.metrics import Metrics
+from tailring_testkit.client import ScriptedClient
+
+
+@pytest.fixture
+def client() -> ScriptedClient:
+    """The one client of a forwarder."""
+    return ScriptedClient()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    """Fresh metrics."""
+    return Metrics()
+
+
+@pytest.fixture
+async def make_forwarder(
+    client: ScriptedClient, metrics: Metrics
+) -> AsyncIterator[MakeForwarder]:
+    """Makes forwarders to `client`, and closes them."""
+    made: list[Forwarder] = []
+
+    def build(**settings: Any) -> Forwarder:
+        forwarder = Forwarder(
+            "b:1",
+            lambda _: client,
+            settings=ForwarderSettings(**{"retry": RETRY} | settings),
+            metrics=RouterMetrics(metrics, "lb").backend("b:1"),
+        )
+        made.append(forwarder)
+        return forwarder
+
+    yield build
+    for forwarder in made:
+        await forwarder.close()
+
+
+@pytest.fixture
+async def make_bench() -> AsyncIterator[MakeBench]:
+    """Makes benches; at the end each is closed and its books are in balance."""
+    made: list[Bench] = []
+
+    def build(
+        *,
+        level1: dict[str, Any] | None = None,
+        level2: dict[str, Any] | None = None,
+        acknowledged: bool = False,
+        queue_max: int = 1000,
+        sends_max: int = 10,
+    ) -> Bench:
+        metrics = RouterMetrics(Metrics(), "lb")
+        clients: dict[str, ScriptedClient] = {}
+        everyone: list[ScriptedClient] = []
+
+        def connect(address: str) -> ScriptedClient:
+            if clients[address].closed:  # it left before its first request
+                clients[address] = ScriptedClient()
+                everyone.append(clients[address])
+            return clients[address]
+
+        forwarder = ForwarderSettings(
+            retry=RetryConfig(**(level2 or SOON)),
+            queue_max=queue_max,
+            sends_max=sends_max,
+        )
+        fleet = Fleet(
+            FleetSettings(forwarder=forwarder, retire_timeout_s=1.0),
+            connect=connect,
+            metrics=metrics,
+        )
+        retry = TopLevelRetryConfig(**(level1 or {"enabled": False}))
+        dispatcher = Dispatcher(
+            fleet, retry=retry, metrics=metrics, acknowledged=acknowledged
+        )
+        bench = Bench(fleet, dispatcher, metrics, clients, everyone)
+        made.append(bench)
+        return bench
+
+    yield build
+    for bench in made:
+        await bench.fleet.close()
+        assert bench.balanced()
