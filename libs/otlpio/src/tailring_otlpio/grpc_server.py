@@ -10,7 +10,9 @@ Rules:
 * The core's limit lies above ours, so that what is somewhat too large is answered and
   counted by us; a bomb stops at the core's limit while it is inflated.
 * Never ``maximum_concurrent_rpcs``: it answers RESOURCE_EXHAUSTED, which clients take
-  as final.
+  as final. And the core's limit of calls that wait to be looked at lies far above the
+  intake's of requests in flight: its answer is CANCELLED, without a delay, and nobody
+  counts it (its own limit is 1,000, which a burst of small requests reaches).
 
 It does not know what becomes of a request; that is the intake's.
 """
@@ -40,6 +42,10 @@ EXPORT_TRACES: Final = f"/{TRACE_SERVICE}/Export"
 
 # How far the core's limit lies above ours.
 _CORE_MARGIN_BYTES: Final = 16 << 20
+# How many calls may wait in the core, by default and as a multiple of what the intake
+# lets in. Each costs some KiB; at 250 us a call this is a backlog of four seconds.
+_WAITING_CALLS_MIN: Final = 16_384
+_WAITING_CALLS_FACTOR: Final = 4
 _MESSAGE_CHARS_MAX: Final = 1024
 _NS_PER_MS: Final = 1_000_000
 
@@ -66,7 +72,10 @@ class GrpcServer(grpc.GenericRpcHandler):
         self._config = config
         self._intake = intake
         self._counted = ReceiverMetrics(metrics, receiver=name, transport="grpc")
-        self._options = _options(config, reuse_port=reuse_port)
+        self._options = [
+            *_options(config, reuse_port=reuse_port),
+            *_backlog(intake.admission.requests_max),
+        ]
         self._health = HealthService(TRACE_SERVICE)
         self._handler: grpc.RpcMethodHandler[bytes, bytes] = (
             grpc.stream_unary_rpc_method_handler(self._export)
@@ -148,6 +157,15 @@ def _options(config: GrpcServerConfig, *, reuse_port: bool) -> Options:
     if config.max_concurrent_streams:
         options.append(("grpc.max_concurrent_streams", config.max_concurrent_streams))
     return options + _keepalive_options(config.keepalive)
+
+
+def _backlog(requests_max: int) -> Options:
+    calls_max = max(_WAITING_CALLS_MIN, requests_max * _WAITING_CALLS_FACTOR)
+    # From the first to the second the core turns calls away at random.
+    return [
+        ("grpc.server.max_pending_requests", calls_max),
+        ("grpc.server.max_pending_requests_hard_limit", calls_max),
+    ]
 
 
 def _core_limit(config: GrpcServerConfig) -> int:
