@@ -27,6 +27,11 @@ from tailring_testkit.sink import Sink
 from tailring_testkit.virtual_time import virtual_time
 
 BATCH = Batch(b"abcd", 4)
+ANSWERS: Mapping[Door, Exception] = {
+    Door.REFUSED: Refused("unavailable", "down"),
+    Door.REJECTED: Rejected("bad", "never"),
+    Door.TERMINATED: Refused("shutdown", "stopping"),
+}
 
 
 class _Rig:
@@ -112,19 +117,11 @@ async def test_a_queue_that_is_spelled_out_answers_when_queued() -> None:
     rig.queue.check_invariants()
 
 
-@pytest.mark.parametrize(
-    ("answer", "door"),
-    [
-        (Refused("unavailable", "down"), Door.REFUSED),
-        (Rejected("bad", "never"), Door.REJECTED),
-    ],
-)
+@pytest.mark.parametrize("door", ANSWERS)
 @virtual_time
-async def test_a_failure_after_the_acknowledgement_is_a_named_loss(
-    answer: Exception, door: Door
-) -> None:
+async def test_a_failure_after_the_acknowledgement_is_a_named_loss(door: Door) -> None:
     """What fails when nobody waits is lost by the door of its answer, and is logged."""
-    rig = _Rig({"enabled": True})
+    rig, answer = _Rig({"enabled": True}), ANSWERS[door]
     rig.sink.fail(answer)
     with capture_logs() as logs:
         await rig.queue.consume(BATCH)

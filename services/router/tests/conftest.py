@@ -21,6 +21,7 @@ from tailring_router.fleet import Fleet, FleetSettings
 from tailring_router.forwarder import Forwarder
 from tailring_router.metrics import RouterMetrics
 from tailring_runtime.metrics import Metrics
+from tailring_testkit.backend import Backend
 from tailring_testkit.client import ScriptedClient
 
 
@@ -103,3 +104,10 @@ async def make_bench() -> AsyncIterator[MakeBench]:
     for bench in made:
         await bench.fleet.close()
         assert bench.balanced()
+
+
+@pytest.fixture
+async def two() -> AsyncIterator[tuple[Backend, Backend]]:
+    """A healthy backend and one that a test makes faulty."""
+    async with Backend() as healthy, Backend() as faulty:
+        yield healthy, faulty

@@ -7,100 +7,23 @@ the door by which the faulty backend's spans leave, and what becomes of the othe
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-import yaml
+from services.router.tests.wired import router
 
-from tailring_router import app, components
-from tailring_runtime.config import load
-from tailring_runtime.metrics import Metrics
 from tailring_testkit.backend import OK, Answer, Backend
 from tailring_testkit.otlp import realistic_request, spans_of
-from tailring_testkit.otlp_clients import GrpcClient, GrpcReply
+from tailring_testkit.otlp_clients import GrpcReply
 from tailring_testkit.ports import free_port
 
 SPANS = 400
-FAST = {"initial_interval": "10ms", "max_interval": "20ms", "max_elapsed_time": "10s"}
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
-
-
-@dataclass
-class Running:
-    """A started router, a client, and its backends."""
-
-    routing: app.Routing
-    metrics: Metrics
-    client: GrpcClient
-    backends: Sequence[Backend]
-
-    def left(self) -> dict[str, int]:
-        """Spans by the door they left through."""
-        doors = ("delivered", "refused", "rejected", "retries_exhausted", "abandoned")
-        counts = {
-            door: int(self.metrics.value("tailring_router_left_spans", door=door))
-            for door in doors
-        }
-        return {door: count for door, count in counts.items() if count}
-
-    def held(self) -> int:
-        return int(self.metrics.value("tailring_router_held_spans"))
-
-    async def drain(self, timeout_s: float = 10.0) -> None:
-        for group in self.routing.assembly.stages:
-            for stage in group:
-                stage.close()
-            for stage in group:
-                await stage.join(timeout_s)
-
-
-@asynccontextmanager
-async def router(
-    hostnames: Sequence[str], folder: Path, *, backends: Sequence[Backend], **keys: Any
-) -> AsyncIterator[Running]:
-    """A router to ``hostnames``; ``keys`` are added to its exporter."""
-    otlp = {"tls": {"insecure": True}, "compression": "none", "retry_on_failure": FAST}
-    exporter = {
-        "resolver": {"static": {"hostnames": list(hostnames)}},
-        "protocol": {"otlp": {**otlp, **keys.pop("otlp", {})}},
-        **keys,
-    }
-    pipeline = {"receivers": ["otlp"], "exporters": ["loadbalancing"]}
-    tree = {
-        "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": "127.0.0.1:0"}}}},
-        "exporters": {"loadbalancing": exporter},
-        "service": {"pipelines": {"traces": pipeline}},
-    }
-    path = folder / "router.yaml"
-    path.write_text(yaml.safe_dump(tree))
-    loaded = load([str(path)], environ={}, registry=components.registry())
-    metrics = Metrics()
-    routing = app.Routing(loaded.config, metrics)
-    stages = [stage for group in routing.assembly.stages for stage in group]
-    for stage in reversed(stages):
-        await stage.start()
-    (receiver,) = routing.assembly.receivers.values()
-    async with AsyncExitStack() as stack:
-        for stage in stages:
-            stack.push_async_callback(stage.terminate)
-        client = GrpcClient(f"127.0.0.1:{receiver.grpc_port}")
-        stack.push_async_callback(client.channel.close)
-        yield Running(routing, metrics, client, backends)
-
-
-Serve = Callable[..., Any]
-
-
-@pytest.fixture
-async def two() -> AsyncIterator[tuple[Backend, Backend]]:
-    """A healthy backend and one that a test makes faulty."""
-    async with Backend() as healthy, Backend() as faulty:
-        yield healthy, faulty
 
 
 @dataclass(frozen=True)
@@ -237,71 +160,6 @@ async def test_a_client_that_gives_up_leaves_nothing_behind(tmp_path: Path) -> N
             async with Backend(port=port) as late:
                 await running.client.export(payload)
                 assert late.requests == 1
-
-
-async def test_a_written_queue_answers_before_the_backend(
-    two: tuple[Backend, Backend], tmp_path: Path
-) -> None:
-    """With `sending_queue: {enabled: true}` at level 2 the client is answered when
-    its parts are queued; a drain delivers them."""
-    for backend in two:
-        backend.hold()
-    otlp = {"sending_queue": {"enabled": True}}
-    hosts = [backend.address for backend in two]
-    async with router(hosts, tmp_path, backends=two, otlp=otlp) as running:
-        reply = await running.client.export(realistic_request(SPANS, seed=7))
-        assert reply.code is grpc.StatusCode.OK
-        assert running.held() == SPANS
-        for backend in two:
-            backend.release()
-        await running.drain()
-        assert running.left() == {"delivered": SPANS}
-
-
-async def test_a_level_1_queue_answers_before_routing(
-    two: tuple[Backend, Backend], tmp_path: Path
-) -> None:
-    """A written level-1 queue acknowledges, and what it holds survives a backend that
-    is down for a while."""
-    healthy, faulty = two
-    faulty.script([Answer(UNAVAILABLE)] * 3)
-    keys: dict[str, Any] = {
-        "queue": {"enabled": True},
-        "retry_on_failure": {"enabled": True, **FAST},
-        "otlp": {"retry_on_failure": {"enabled": False}},
-    }
-    hosts = [healthy.address, faulty.address]
-    async with router(hosts, tmp_path, backends=two, **keys) as running:
-        for seed in range(5):
-            reply = await running.client.export(realistic_request(SPANS, seed=seed))
-            assert reply.code is grpc.StatusCode.OK
-        await running.drain()
-        assert running.left() == {"delivered": 5 * SPANS}
-        assert healthy.span_count + faulty.span_count == 5 * SPANS
-
-
-async def test_a_full_level_1_queue_refuses_at_the_door(
-    two: tuple[Backend, Backend], tmp_path: Path
-) -> None:
-    """When the queue is full the client is told to come back, and nothing is lost."""
-    for backend in two:
-        backend.hold()
-    keys = {"queue": {"enabled": True, "queue_size": 3, "num_consumers": 1}}
-    hosts = [backend.address for backend in two]
-    async with router(hosts, tmp_path, backends=two, **keys) as running:
-        replies = [
-            await running.client.export(realistic_request(SPANS, seed=seed))
-            for seed in range(6)
-        ]
-        taken = [r for r in replies if r.code is grpc.StatusCode.OK]
-        turned_away = [r for r in replies if r.code is UNAVAILABLE]
-        assert len(taken) + len(turned_away) == 6
-        assert len(taken) == 3
-        assert all(reply.retry_after_s for reply in turned_away)
-        for backend in two:
-            backend.release()
-        await running.drain()
-        assert sum(backend.span_count for backend in two) == 3 * SPANS
 
 
 async def test_no_backends_is_not_ready_and_refuses(tmp_path: Path) -> None:

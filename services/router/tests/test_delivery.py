@@ -261,3 +261,57 @@ async def test_random_histories_balance(make_bench: MakeBench) -> None:
         await asyncio.gather(*waiting)
     assert bench.delivered() == 300 * SPANS
     assert bench.left() == {"delivered": 300 * SPANS}
+
+
+async def test_random_histories_with_impatient_senders_balance(
+    make_bench: MakeBench,
+) -> None:
+    """Senders that leave, early answers, refusals for good and full queues: at every
+    moment received = left + held, and what left as delivered was delivered."""
+    rng = random.Random(20261126)
+    short = {**SOON, "max_elapsed_time": 5_000_000}
+    bench = make_bench(
+        level1={"enabled": True, **short}, level2=short, queue_max=3, sends_max=2
+    )
+    names = ["a", "b", "c", "d"]
+    bench.use(*names)
+    busy = Refused("unavailable", "busy")
+    outcomes = [None, None, 3, UNREACHABLE, busy, Rejected("bad_data", "no")]
+    waiting: list[asyncio.Future[None]] = []
+    for _ in range(400):
+        for client in bench.clients.values():
+            client.script([rng.choice(outcomes) for _ in range(3)])
+            (client.hold if rng.random() < 0.1 else client.release)()
+        if rng.random() < 0.1:
+            bench.use(*rng.sample(names, rng.randint(0, 4)))
+        delivery = bench.begin()
+        if rng.random() < 0.3:
+            delivery.acknowledge(lambda _: None)
+        else:
+            waiting.append(asyncio.ensure_future(delivery.finish()))
+        if rng.random() < 0.2:
+            rng.choice(waiting or [asyncio.ensure_future(asyncio.sleep(0))]).cancel()
+        if rng.random() < 0.3:
+            await asyncio.sleep(0.001)
+        assert bench.balanced()
+    bench.use(*names)
+    for client in bench.everyone:
+        client.release()
+        client.script(())
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        while bench.dispatcher.held_spans():  # noqa: ASYNC110 - a count has no event
+            await asyncio.sleep(0.001)
+    assert bench.balanced()
+    left = bench.left()
+    # Of a delivered request the spans that its backend did not take left as rejected.
+    assert (
+        left["delivered"] <= bench.delivered() <= left["delivered"] + left["rejected"]
+    )
+    assert {type(answer) for answer in answers} >= {
+        type(None),
+        asyncio.CancelledError,
+        Refused,
+        Rejected,
+    }
+    assert {"delivered", "rejected", "refused", "abandoned"} <= set(left)

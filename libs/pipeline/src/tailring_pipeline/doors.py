@@ -11,6 +11,9 @@ from tailring_pipeline.consumer import Refused, Rejected
 
 __all__ = ["Door"]
 
+# Reasons of a stage behind that stops itself.
+_STOPPING = frozenset({"draining", "shutdown", "terminated"})
+
 
 class Door(Enum):
     """Why data is gone; the value is the metric label and the log field."""
@@ -27,4 +30,6 @@ class Door(Enum):
     @classmethod
     def of(cls, answer: Refused | Rejected) -> Door:
         """The door of data that was sent and answered so, with nobody to be told."""
-        return cls.REJECTED if isinstance(answer, Rejected) else cls.REFUSED
+        if isinstance(answer, Rejected):
+            return cls.REJECTED
+        return cls.TERMINATED if answer.reason in _STOPPING else cls.REFUSED

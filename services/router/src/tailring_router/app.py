@@ -12,7 +12,7 @@ from tailring_router.exporter import LoadBalancingExporter
 from tailring_router.metrics import EndpointSeries
 from tailring_runtime import lifecycle
 from tailring_runtime.config import CollectorConfig, ComponentId, Loaded
-from tailring_runtime.health import Health, State
+from tailring_runtime.health import Health
 from tailring_runtime.metrics import Metrics
 from tailring_runtime.process import Identity
 from tailring_runtime.settings import Settings
@@ -62,20 +62,11 @@ class Routing:
     @property
     def ready(self) -> bool:
         """True when every load balancer has a backend to send to."""
-        return all(balancer.ready for balancer in self._balancers())
+        exporters = self.assembly.exporters.values()
+        balancers = [one for one in exporters if isinstance(one, LoadBalancingExporter)]
+        return all(balancer.ready for balancer in balancers)
 
     def follow(self, health: Health) -> None:
-        """Be ready while there are backends, and hurry once the process drains."""
-
-        def hurry(state: State) -> None:
-            if state is State.DRAINING:
-                for balancer in self._balancers():
-                    balancer.hurry()
-
+        """Be ready while there are backends to send to."""
         self.assembly.follow(health)
         health.require("backends", lambda: self.ready)
-        health.follow(hurry)
-
-    def _balancers(self) -> list[LoadBalancingExporter]:
-        exporters = self.assembly.exporters.values()
-        return [one for one in exporters if isinstance(one, LoadBalancingExporter)]

@@ -22,7 +22,8 @@ from tailring_router.client import Client, ForwarderSettings
 from tailring_router.config import LoadBalancingConfig
 from tailring_router.delivery import Dispatcher
 from tailring_router.fleet import Fleet, FleetSettings
-from tailring_router.metrics import EndpointSeries, RouterMetrics
+from tailring_router.metrics import Door, EndpointSeries, RouterMetrics
+from tailring_runtime.losses import Loss
 from tailring_runtime.metrics import Metrics
 
 __all__ = ["LoadBalancingExporter"]
@@ -33,6 +34,8 @@ _RETIRE_DEFAULT_S = 5.0
 # Deliveries at once of a level-1 queue that is bounded in spans or bytes.
 _CONSUMERS_MAX = 4096
 _NO_BOUND = 1 << 62
+# Long enough for tasks that wait for nothing but their turn.
+_MOMENT_S = 1.0
 
 
 class LoadBalancingExporter:
@@ -50,6 +53,8 @@ class LoadBalancingExporter:
         template = config.protocol.otlp
         level1 = config.level1_queue
         router_metrics = RouterMetrics(metrics, name, endpoints=endpoints)
+        self.name = name
+        self._metrics = router_metrics
 
         def connect(address: str) -> Client:
             return TraceClient(address, template)
@@ -84,6 +89,13 @@ class LoadBalancingExporter:
         """True when there is a backend to send to."""
         return self._balancer.ready
 
+    @property
+    def loss(self) -> Loss:
+        """What was acknowledged before it was delivered, and is lost."""
+        doors = (Door.EXPIRED, Door.SHUTDOWN)
+        lost = Loss(sum(self._metrics.left_by(door) for door in doors))
+        return lost if self._queue is None else lost + self._queue.loss
+
     def hurry(self) -> None:
         """The process drains: try at once what waits for a retry."""
         self._balancer.hurry()
@@ -114,8 +126,12 @@ class LoadBalancingExporter:
     async def terminate(self) -> None:
         """Abandon what is held, counted by name. Safe twice."""
         if self._queue is not None:
-            await self._queue.terminate()
+            self._queue.close()
         await self._balancer.terminate()
+        if self._queue is not None:
+            # What its deliveries are told now: how much of each had arrived.
+            await self._queue.join(_MOMENT_S)
+            await self._queue.terminate()
 
 
 def _at_once(queue: TopLevelQueueConfig) -> TopLevelQueueConfig:
