@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tailring_resolvers import (
     SPECS,
@@ -16,7 +17,7 @@ from tailring_resolvers import (
     Lookup,
     ResolutionError,
 )
-from tailring_resolvers.dns_resolver import HALVES_MAX
+from tailring_resolvers.halves import SILENCE_MAX
 from tailring_resolvers.lookup import IpAddress
 from tailring_runtime.metrics import Metrics
 from tailring_testkit.dns_server import DnsServer
@@ -147,15 +148,32 @@ async def test_stop_abandons_a_lookup(followed: Followed) -> None:
     assert ring_names(followed.resolver.endpoints()) == ("10.0.0.1",)
 
 
-async def test_half_an_answer_does_not_shrink_the_list(followed: Followed) -> None:
-    """While one family fails, the list stays, however long that lasts."""
+async def test_half_an_answer_changes_its_own_half(followed: Followed) -> None:
+    """While AAAA fails, new IPv4 addresses come, old ones go, and IPv6 ones stay."""
+    followed.server.set(HOST, "10.0.0.1", "10.0.0.2", "fd00::1")
+    await followed.start()
+    followed.server.set(HOST, "10.0.0.2", "10.0.0.3")
+    followed.server.spoil(HOST, kind="AAAA", rcode="SERVFAIL")
+    await followed.ticks.tick(SILENCE_MAX - 1)
+    assert followed.heard.names()[1:] == [("10.0.0.2", "10.0.0.3", "[fd00::1]")]
+    assert followed.counted("num_resolutions", success="true") == SILENCE_MAX
+    await followed.resolver.stop()
+
+
+async def test_a_rolling_restart_with_a_silent_family_is_followed(
+    followed: Followed,
+) -> None:
+    """When every address changed and AAAA is silent, no old address is left in the
+    end."""
     followed.server.set(HOST, "10.0.0.1", "fd00::1")
     await followed.start()
-    followed.server.set(HOST, "10.0.0.1", "10.0.0.2", "fd00::1")
+    followed.server.set(HOST, "10.0.0.2", "fd00::2")
     followed.server.spoil(HOST, kind="AAAA", rcode="SERVFAIL")
-    await followed.ticks.tick(HALVES_MAX + 2)
-    assert followed.heard.names() == [("10.0.0.1", "[fd00::1]")]
-    assert followed.counted("num_resolutions", success="false") == HALVES_MAX + 2
+    await followed.ticks.tick(SILENCE_MAX)
+    assert followed.heard.names()[-1] == ("10.0.0.2",)
+    followed.server.mend(HOST)
+    await followed.ticks.tick()
+    assert followed.heard.names()[-1] == ("10.0.0.2", "[fd00::2]")
     await followed.resolver.stop()
 
 
@@ -163,42 +181,24 @@ async def test_half_an_answer_does_not_shrink_the_list(followed: Followed) -> No
 async def test_a_family_that_never_answers_is_done_without(
     followed: Followed, kind: str, found: str
 ) -> None:
-    """After some lookups that were halved alike, the half that answers is the list."""
+    """At the start the half that answers is the list."""
     followed.server.set(HOST, "10.0.0.1", "fd00::1")
     followed.server.spoil(HOST, kind=kind, rcode="SERVFAIL")
     await followed.start()
-    await followed.ticks.tick(HALVES_MAX - 2)
-    assert followed.heard.lists == []
-    await followed.ticks.tick()
     assert followed.heard.names() == [(found,)]
     await followed.resolver.stop()
 
 
-@pytest.mark.parametrize("between", ["whole", "failed", "other half"])
-async def test_only_lookups_in_a_row_count_as_halved(
-    followed: Followed, between: str
-) -> None:
-    """A lookup that went otherwise starts the count of halves again."""
-    server = followed.server
-    server.set(HOST, "10.0.0.1")
-    server.spoil(HOST, kind="AAAA", rcode="SERVFAIL")
+async def test_a_silence_is_told_until_it_is_settled(followed: Followed) -> None:
+    """Each half answer is a warning with what it leaves, until nothing old is left."""
+    followed.server.set(HOST, "10.0.0.1", "fd00::1")
     await followed.start()
-    await followed.ticks.tick(HALVES_MAX - 2)
-    if between == "whole":
-        server.mend(HOST)
-    elif between == "failed":
-        server.spoil(HOST, rcode="SERVFAIL")
-    else:
-        server.set(HOST, "fd00::1")
-        server.spoil(HOST, kind="A", rcode="SERVFAIL")
-    await followed.ticks.tick()
-    told = len(followed.heard.lists)
-    server.set(HOST, "10.0.0.1", "10.0.0.2")
-    server.spoil(HOST, kind="AAAA", rcode="SERVFAIL")
-    await followed.ticks.tick(HALVES_MAX - 1)
-    assert len(followed.heard.lists) == told
-    await followed.ticks.tick()
-    assert followed.heard.names()[-1] == ("10.0.0.1", "10.0.0.2")
+    followed.server.spoil(HOST, kind="AAAA", rcode="SERVFAIL")
+    with capture_logs() as logs:
+        await followed.ticks.tick(SILENCE_MAX + 3)
+    told = [one for one in logs if one["event"] == "half an answer"]
+    assert [one["kept"] for one in told] == [1] * (SILENCE_MAX - 1) + [0]
+    assert [one["lookups_left"] for one in told] == [*reversed(range(SILENCE_MAX))]
     await followed.resolver.stop()
 
 
@@ -208,6 +208,26 @@ async def test_resolve_names_the_missing_family(followed: Followed) -> None:
     followed.server.spoil(HOST, kind="AAAA", rcode="SERVFAIL")
     with pytest.raises(ResolutionError, match="AAAA: SERVFAIL; 1 addresses"):
         await followed.resolver.resolve()
+
+
+async def test_a_listener_that_failed_is_told_again(followed: Followed) -> None:
+    """When the listener raises, the lookup counts as failed and the next one tells."""
+    heard: list[tuple[Endpoint, ...]] = []
+
+    def listen(endpoints: tuple[Endpoint, ...]) -> None:
+        heard.append(endpoints)
+        if len(heard) == 1:
+            raise ArithmeticError("the listener has a mistake")
+
+    followed.server.set(HOST, "10.0.0.1")
+    await followed.resolver.start(listen)
+    assert followed.resolver.endpoints() == ()
+    assert followed.counted("num_resolutions", success="false") == 1
+    await followed.ticks.tick(2)
+    assert [ring_names(one) for one in heard] == [("10.0.0.1",)] * 2
+    assert followed.counted("num_backend_updates") == 1
+    assert followed.counted("num_resolutions", success="true") == 2
+    await followed.resolver.stop()
 
 
 class BrokenLookup(Lookup):

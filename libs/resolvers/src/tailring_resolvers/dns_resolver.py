@@ -8,10 +8,8 @@ Rules:
 
 * A lookup that fails, or finds no address, keeps the last good list: DNS servers fail
   more often than all samplers vanish at once. So scaling to zero keeps the last list.
-* Half an answer (A answers, AAAA fails, or the reverse) fails too. A network that
-  never answers one family would then never have a backend, so from the `HALVES_MAX`th
-  lookup in a row that was halved alike, and if the kept list has nothing of the family
-  that fails, the half that answers counts as the whole.
+* Half an answer (A answers, AAAA fails, or the reverse) changes the half that it is;
+  the addresses of the silent family stay for a while (`halves`).
 * The first lookup has the same timeout as any other; `DnsResolver.start` waits for it
   and never longer.
 """
@@ -21,11 +19,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final
 
 from tailring_resolvers.config import DnsResolverConfig
 from tailring_resolvers.endpoint import Endpoint, named
 from tailring_resolvers.errors import PartialAnswer, ResolutionError
+from tailring_resolvers.halves import SILENCE_MAX, Families
 from tailring_resolvers.kept import KeptList
 from tailring_resolvers.lookup import Lookup
 from tailring_resolvers.resolver import OnChange
@@ -33,9 +31,7 @@ from tailring_runtime.logs import get_logger
 from tailring_runtime.metrics import Metrics
 from tailring_runtime.tasks import TaskSet
 
-__all__ = ["HALVES_MAX", "DnsResolver", "endpoint_of"]
-
-HALVES_MAX: Final = 3
+__all__ = ["DnsResolver", "endpoint_of"]
 
 
 class DnsResolver:
@@ -57,9 +53,7 @@ class DnsResolver:
         self._kept = KeptList(self.kind, metrics=metrics)
         self._tasks = TaskSet("resolver", metrics=metrics)
         self._log = get_logger(resolver=self.kind, hostname=config.hostname)
-        # Lookups in a row that lacked the same family.
-        self._halves = 0
-        self._missing_kind = ""
+        self._families = Families()
         self._stopped = False
 
     @property
@@ -80,11 +74,11 @@ class DnsResolver:
         self._log.debug("DNS resolver started")
 
     async def resolve(self) -> tuple[Endpoint, ...]:
-        """Look up now, without touching the kept list. Raises `ResolutionError`."""
-        found = await self._lookup.addresses(
-            self._config.hostname, timeout_s=self._config.timeout_s
-        )
-        return self._endpoints_of(found)
+        """Look up now, without touching the kept list.
+
+        Raises `ResolutionError`, also for half an answer: whoever asks by hand is told.
+        """
+        return self._endpoints_of(await self._addresses())
 
     async def stop(self) -> None:
         """Follow no more; a lookup under way is abandoned. Safe twice, unstarted."""
@@ -98,7 +92,7 @@ class DnsResolver:
 
     async def _poll(self, on_change: OnChange) -> None:
         try:
-            found = await self._whole_answer()
+            found = await self._answer()
             if self._stopped:
                 return
             self._kept.accept(found, on_change=on_change)
@@ -111,26 +105,27 @@ class DnsResolver:
         else:
             self._log.debug("resolved successfully", backends=len(found))
 
-    async def _whole_answer(self) -> tuple[Endpoint, ...]:
+    async def _answer(self) -> tuple[Endpoint, ...]:
         try:
-            found = await self.resolve()
+            found = self._families.whole(await self._addresses())
         except PartialAnswer as error:
-            if not self._half_is_whole(error.missing_kind):
-                raise
-            return self._endpoints_of(error.addresses)
-        except ResolutionError:
-            self._halves = 0
-            raise
-        self._halves = 0
-        return found
+            missing = error.missing_kind
+            found = self._families.half(error.addresses, missing=missing)
+            silence = self._families.silence(missing)
+            # Where a family never answers this is told when it is settled, no longer.
+            if silence <= SILENCE_MAX:
+                self._log.warning(
+                    "half an answer",
+                    error=error.reason,
+                    kept=self._families.held(missing),
+                    lookups_left=SILENCE_MAX - silence,
+                )
+        return self._endpoints_of(found)
 
-    def _half_is_whole(self, missing_kind: str) -> bool:
-        if missing_kind != self._missing_kind:
-            self._missing_kind, self._halves = missing_kind, 0
-        self._halves += 1
-        six = missing_kind == "AAAA"
-        held = any(("[" in one.ring_name) == six for one in self._kept.endpoints)
-        return self._halves >= HALVES_MAX and not held
+    async def _addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        return await self._lookup.addresses(
+            self._config.hostname, timeout_s=self._config.timeout_s
+        )
 
     def _endpoints_of(
         self, addresses: Iterable[IPv4Address | IPv6Address]

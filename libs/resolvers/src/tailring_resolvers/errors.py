@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
+from tailring_resolvers.halves import Family
+
 __all__ = ["PartialAnswer", "ResolutionError"]
 
 
@@ -31,7 +33,7 @@ class PartialAnswer(ResolutionError):
         reason: str,
         *,
         addresses: tuple[IPv4Address | IPv6Address, ...],
-        missing_kind: str,
+        missing_kind: Family,
     ) -> None:
         found = f"{len(addresses)} addresses of the other family are not the whole list"
         super().__init__(source, f"{missing_kind}: {reason}; {found}")

@@ -1,7 +1,8 @@
 """The last good list, which every resolver keeps alike.
 
 Rules: sorted by ring name, bytewise, duplicates kept; told only when it differs; a
-failed resolution changes nothing but a counter. No I/O and no clock.
+failed resolution changes nothing but a counter. A list is kept once it has been told: a
+listener that failed hears of it again with the next one. No I/O and no clock.
 """
 
 from __future__ import annotations
@@ -36,17 +37,20 @@ class KeptList:
         return self._endpoints
 
     def accept(self, found: Iterable[Endpoint], *, on_change: OnChange) -> bool:
-        """Count a success, keep the list, tell of it if it is new; True if it was."""
-        self._good.add()
+        """Count a success, tell of the list if it is new, keep it; True if it was.
+
+        Raises what ``on_change`` raises; then nothing is kept or counted.
+        """
         # Text sorts by code point, which is the order of UTF-8 bytes.
         endpoints = tuple(sorted(found))
-        if endpoints == self._endpoints:
-            return False
-        self._endpoints = endpoints
-        self._backends.set(len(endpoints))
-        self._updates.add()
-        on_change(endpoints)
-        return True
+        new = endpoints != self._endpoints
+        if new:
+            on_change(endpoints)
+            self._endpoints = endpoints
+            self._backends.set(len(endpoints))
+            self._updates.add()
+        self._good.add()
+        return new
 
     def fail(self) -> None:
         """Count a resolution that gave nothing to keep."""

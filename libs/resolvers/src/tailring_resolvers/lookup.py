@@ -11,9 +11,9 @@ Rules:
 * A truncated answer is never used: it is asked for again over TCP.
 * All of it ends within ``timeout_s``. Where several servers are configured each gets
   its part of that, so that a dead first one does not eat it all.
-* Half an answer is no answer. When A answers and AAAA fails, the list would lack every
-  backend of the other family, and traces would move off backends that are well:
-  `PartialAnswer` is raised and the caller keeps what it has.
+* Half an answer is not the whole. When A answers and AAAA fails, the list would lack
+  every backend of the other family, and traces would move off backends that are well:
+  `PartialAnswer` is raised, and the caller decides.
 
 It does not know ports, intervals or which addresses were found before, and it does
 not read nsswitch.conf: the order is always that file's usual one, files then DNS.
@@ -148,6 +148,7 @@ class Lookup:
             failed += [f"{name} {one}" for one in (four, six) if one.failure]
             if not found:
                 continue
+            self._won[hostname] = name
             if four.failure or six.failure:
                 raise PartialAnswer(
                     hostname,
@@ -155,7 +156,6 @@ class Lookup:
                     addresses=found,
                     missing_kind="A" if four.failure else "AAAA",
                 )
-            self._won[hostname] = name
             return found
         raise ResolutionError(hostname, "; ".join(failed) or "no such host")
 
