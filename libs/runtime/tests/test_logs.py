@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import os
 import re
+import shutil
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import structlog
 
 from tailring_runtime import logs
+from tailring_runtime.log_outputs import LOST_LINES
 from tailring_runtime.logs import LogSampling, LogSettings, configure, get_logger
 
 UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
@@ -29,6 +35,22 @@ def _restored() -> Iterator[None]:
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+@contextmanager
+def broken_stdout() -> Iterator[None]:
+    """stdout as a pipe whose reader died."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    stdout = sys.stdout
+    raw = io.FileIO(writer, "w")
+    sys.stdout = io.TextIOWrapper(raw, write_through=True)
+    try:
+        yield
+    finally:
+        sys.stdout.detach()
+        sys.stdout = stdout
+        raw.close()
 
 
 def test_json_line_has_time_level_message_and_fields(
@@ -148,6 +170,45 @@ def test_unwritable_output_is_told_at_once(tmp_path: Path) -> None:
     """An output file that cannot be opened fails the configuration."""
     with pytest.raises(OSError, match="missing"):
         configure(LogSettings(outputs=(str(tmp_path / "missing" / "x.log"),)))
+
+
+def test_an_output_that_fails_holds_nobody_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a full disk and a broken pipe, lines are counted as lost there, and the
+    outputs behind them have every line."""
+    full, good = "/dev/full", tmp_path / "own.log"
+    configure(LogSettings(encoding="json", outputs=(full, "stdout", str(good))))
+    before = LOST_LINES.value
+    get_logger().error("one")
+    with broken_stdout():
+        get_logger().error("two")
+        logging.getLogger("lib").error("three")
+    get_logger().error("four")
+    written = [json.loads(line)["msg"] for line in good.read_text().splitlines()]
+    assert written == ["one", "two", "three", "four"]
+    told = [json.loads(line)["msg"] for line in capsys.readouterr().out.splitlines()]
+    assert told == ["one", "four"]
+    assert LOST_LINES.value - before == 4 + 2
+
+
+def test_a_file_that_vanished_with_its_folder_is_a_lost_line(tmp_path: Path) -> None:
+    """A line for a folder that was removed is counted, and raises nothing."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    configure(LogSettings(outputs=(str(folder / "own.log"),)))
+    before = LOST_LINES.value
+    shutil.rmtree(folder)
+    get_logger().error("gone")
+    assert LOST_LINES.value - before == 1
+
+
+def test_what_is_no_text_is_logged_all_the_same(tmp_path: Path) -> None:
+    """A lone surrogate, as in a file name that is not UTF-8, is written escaped."""
+    path = tmp_path / "own.log"
+    configure(LogSettings(outputs=(str(path),)))
+    get_logger().error("odd name", name="\udcff")
+    assert "\\udcff" in path.read_text()
 
 
 def test_equal_messages_are_thinned_out(capsys: pytest.CaptureFixture[str]) -> None:

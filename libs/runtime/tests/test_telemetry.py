@@ -80,6 +80,7 @@ async def test_metrics_are_prometheus_text() -> None:
     assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
     assert page.value("otelcol_x_total") == 3
     assert page.value("otelcol_process_uptime_seconds_total") >= 0
+    assert page.value("tailring_log_lost_lines_total") >= 0
     assert page.value("otelcol_process_cpu_seconds_total") > 0
     assert page.value("otelcol_process_memory_rss_bytes") > 1_000_000
     assert page.value("target_info", service_name="tailring-router") == 1

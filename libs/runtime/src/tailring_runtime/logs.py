@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 import structlog
+
+from tailring_runtime.log_outputs import Outputs, open_outputs
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, FilteringBoundLogger, Processor
@@ -69,7 +70,7 @@ def configure(settings: LogSettings | None = None) -> None:
     """
     wanted = settings if settings is not None else LogSettings()
     level = LEVELS[wanted.level.lower()]
-    stream = _open(wanted.outputs)
+    stream = open_outputs(wanted.outputs)
     shared = _shared(wanted)
     structlog.configure(
         processors=[*shared, *_last(wanted)],
@@ -78,60 +79,6 @@ def configure(settings: LogSettings | None = None) -> None:
         cache_logger_on_first_use=False,
     )
     _route_stdlib(level, stream, shared=shared, last=_last(wanted))
-
-
-class _Tee:
-    """Writes each line to every output, at once."""
-
-    def __init__(self, streams: Sequence[TextIO]) -> None:
-        self._streams = streams
-
-    def write(self, text: str) -> int:
-        for stream in self._streams:
-            stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        for stream in self._streams:
-            stream.flush()
-
-
-class _Standard:
-    """stderr or stdout as it is now; tests and supervisors exchange it."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def write(self, text: str) -> int:
-        return cast(int, getattr(sys, self._name).write(text))
-
-    def flush(self) -> None:
-        getattr(sys, self._name).flush()
-
-
-class _File:
-    """An output file, opened for each write so that rotating it away is safe."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.open("a", encoding="utf-8").close()
-
-    def write(self, text: str) -> int:
-        with self._path.open("a", encoding="utf-8") as file:
-            return file.write(text)
-
-    def flush(self) -> None:
-        """Each write is closed, so nothing is left to flush."""
-
-
-def _open(outputs: Sequence[str]) -> _Tee:
-    streams: list[Any] = []
-    for output in outputs:
-        if output in ("stderr", "stdout"):
-            streams.append(_Standard(output))
-        else:
-            streams.append(_File(Path(output.removeprefix("file://"))))
-    return _Tee(streams)
 
 
 def _shared(settings: LogSettings) -> list[Processor]:
@@ -219,7 +166,7 @@ class _Sampler:
 
 
 def _route_stdlib(
-    level: int, stream: _Tee, *, shared: list[Processor], last: list[Processor]
+    level: int, stream: Outputs, *, shared: list[Processor], last: list[Processor]
 ) -> None:
     handler = _StdlibHandler(cast(TextIO, stream))
     handler.setFormatter(

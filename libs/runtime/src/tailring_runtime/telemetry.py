@@ -17,6 +17,7 @@ from tailring_runtime.config.health_check import HealthCheckConfig
 from tailring_runtime.config.telemetry import PrometheusReaderConfig
 from tailring_runtime.errors import StartError
 from tailring_runtime.health import Health, health_app
+from tailring_runtime.log_outputs import LOST_LINES, LOST_LOG_LINES
 from tailring_runtime.logs import get_logger
 from tailring_runtime.metrics import CONTENT_TYPE, Exposition, Metrics
 from tailring_runtime.process import Identity, add_process_metrics
@@ -38,6 +39,7 @@ class Telemetry:
         self._identity = identity
         self._resource = identity.resource(config.service.telemetry.resource)
         add_process_metrics(self.metrics)
+        self.metrics.counter_callback(LOST_LOG_LINES, lambda: LOST_LINES.value)
         self._metrics_servers = self._make_metrics_servers(config, settings)
         self._health_servers = self._make_health_servers(config, settings)
 
