@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import pytest
@@ -11,14 +11,11 @@ from structlog.testing import capture_logs
 
 from tailring_pipeline import (
     Batch,
-    Consumer,
     Door,
     ExporterMetrics,
     QueueConfig,
     Refused,
     Rejected,
-    Retry,
-    RetryConfig,
     SendingQueue,
 )
 from tailring_runtime.losses import Loss
@@ -40,14 +37,12 @@ class _Rig:
     def __init__(
         self,
         written: Mapping[str, Any] | None = None,
-        *,
-        consumer: Consumer | None = None,
     ) -> None:
         self.sink = Sink()
         self.metrics = Metrics()
         self.queue = SendingQueue(
             QueueConfig.model_validate(written or {}),
-            consumer=consumer or self.sink,
+            consumer=self.sink,
             metrics=ExporterMetrics(self.metrics, "otlp"),
         )
 
@@ -322,23 +317,6 @@ async def test_an_empty_batch_is_taken_and_not_sent() -> None:
     rig = _Rig()
     await rig.queue.consume(Batch(b"", 0))
     assert rig.sink.batches == []
-
-
-@pytest.mark.parametrize("cut_short", [SendingQueue.hurry, SendingQueue.close])
-@virtual_time
-async def test_a_drain_cuts_retries_short(
-    cut_short: Callable[[SendingQueue], None],
-) -> None:
-    """Hurrying and closing make a retry that waits send once more, at once."""
-    sink = Sink()
-    sink.script([Refused("unavailable", "down"), None])
-    rig = _Rig({"enabled": True}, consumer=Retry(RetryConfig(), consumer=sink))
-    await rig.queue.consume(BATCH)
-    await asyncio.sleep(0.1)
-    cut_short(rig.queue)
-    await rig.queue.join(30)
-    assert sink.items == 4
-    assert asyncio.get_running_loop().time() == pytest.approx(0.1)
 
 
 @virtual_time

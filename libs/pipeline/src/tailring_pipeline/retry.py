@@ -5,6 +5,8 @@ Rules:
 * Only `Refused` is retried, and only what remains of the batch; `Rejected` passes.
 * The wait that a refusal asks for is a minimum.
 * No task of its own: the caller waits, and its cancellation ends the retrying.
+* A caller that waits for somebody else's sake (`on_behalf_of`) ends it with him: what
+  is under way is answered, but for nobody is anything sent again.
 * After `hurry` (a drain has begun) nobody waits longer than `HURRIED_WAIT_MAX_S` unless
   the refusal asks for it, and those who wait try again at once.
 * After `stop_retrying` (the end of a drain) those who wait make one last attempt at
@@ -15,8 +17,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from tailring_pipeline.backoff import SECOND_NS, Backoff, RetryConfig
 from tailring_pipeline.consumer import Batch, Consumer, Refused, Rejected
@@ -57,6 +59,17 @@ class Retry:
 
     async def consume(self, batch: Batch) -> None:
         """Deliver the batch, waiting between attempts; raises the last refusal."""
+        await self._deliver(batch, None)
+
+    def on_behalf_of(self, asker: asyncio.Future[Any]) -> Consumer:
+        """The same consumer for one batch, whose sender waits for ``asker``.
+
+        Once that is done (cancelled: he went away) an attempt under way is the last
+        one, a wait ends, and its refusal is raised.
+        """
+        return _OnBehalf(self._deliver, asker)
+
+    async def _deliver(self, batch: Batch, asker: asyncio.Future[Any] | None) -> None:
         if not self._config.enabled:
             await self._consumer.consume(batch)
             return
@@ -71,14 +84,12 @@ class Retry:
                     raise
                 raise _about(rejected, remaining) from rejected
             except Refused as refused:
-                remaining = refused.remaining or remaining
-                delay_ns = self._delay_ns(backoff, refused)
-                if delay_ns is None and remaining is batch:
-                    raise
-                if delay_ns is None:
-                    raise _left(refused, remaining) from refused
-                self._retries.failed(refused, remaining.items)
-            await self._waits.wait(delay_ns / SECOND_NS)
+                answer = refused
+            remaining = answer.remaining or remaining
+            if not await self._wait(
+                backoff, answer, items=remaining.items, asker=asker
+            ):
+                raise answer if remaining is batch else _left(answer, remaining)
 
     def hurry(self) -> None:
         """Cut every wait short, and wait only for moments from now on."""
@@ -91,9 +102,25 @@ class Retry:
         self._waits.wake_all()
         self._retries.flush()
 
+    async def _wait(
+        self,
+        backoff: Backoff,
+        refused: Refused,
+        *,
+        items: int,
+        asker: asyncio.Future[Any] | None,
+    ) -> bool:
+        """Wait for the moment of the next attempt; False: there shall be none."""
+        if self._stopped or _gone(asker):
+            return False
+        delay_ns = self._delay_ns(backoff, refused)
+        if delay_ns is None:
+            return False
+        self._retries.failed(refused, items)
+        await self._waits.wait(delay_ns / SECOND_NS, until=asker)
+        return not _gone(asker)
+
     def _delay_ns(self, backoff: Backoff, refused: Refused) -> int | None:
-        if self._stopped:
-            return None
         retry_after_ns = int(refused.retry_after_s * SECOND_NS)
         delay_ns = backoff.next_delay_ns(
             _now_ns(), jitter=self._jitter(), retry_after_ns=retry_after_ns
@@ -101,6 +128,25 @@ class Retry:
         if delay_ns is None or not self._hurried:
             return delay_ns
         return min(delay_ns, max(int(HURRIED_WAIT_MAX_S * SECOND_NS), retry_after_ns))
+
+
+class _OnBehalf:
+    """One batch's way into a `Retry`."""
+
+    def __init__(
+        self,
+        deliver: Callable[[Batch, asyncio.Future[Any] | None], Awaitable[None]],
+        asker: asyncio.Future[Any],
+    ) -> None:
+        self._deliver = deliver
+        self._asker = asker
+
+    async def consume(self, batch: Batch) -> None:
+        await self._deliver(batch, self._asker)
+
+
+def _gone(asker: asyncio.Future[Any] | None) -> bool:
+    return asker is not None and asker.done()
 
 
 def _about(rejected: Rejected, remaining: Batch) -> Rejected:

@@ -6,8 +6,8 @@ Rules:
   that queued is enough (`QueueConfig.acknowledges_early`).
 * What is held is bounded, deliveries in flight included; a full queue refuses at once,
   or lets its callers wait with ``block_on_overflow``.
-* A caller that goes away takes its batch out while it is queued; a delivery in flight
-  is never cancelled for it.
+* A caller that goes away takes its batch out while it is queued. A delivery in flight
+  is never cancelled for it, but what fails is not tried again: he will send it himself.
 * accepted = delivered + returned + lost + held, in items, always. Returned is what a
   waiting caller was told it still has; lost has a `Door`. `loss` is the part of the
   lost that was acknowledged and might have been taken later.
@@ -137,7 +137,12 @@ class SendingQueue:
         early = self.acknowledges_early
         answer = None if early else asyncio.get_running_loop().create_future()
         entry = _Entry(batch, answer)
-        ticket = await self._put(entry)
+        try:
+            ticket = await self._put(entry)
+        except asyncio.CancelledError:
+            if answer is not None:  # it may have been admitted, and be on its way
+                answer.cancel()
+            raise
         self._accept(entry)
         self._spawn_consumers()
         if answer is None:
@@ -236,13 +241,19 @@ class SendingQueue:
         entry = ticket.item
         self._accept(entry)
         try:
-            outcome = await delivery_of(entry.batch, self._consumer, log=self._log)
+            consumer = self._consumer_for(entry)
+            outcome = await delivery_of(entry.batch, consumer, log=self._log)
         except asyncio.CancelledError:
             self._queue.release(ticket)
             self._settle(entry, _terminated(), door=Door.TERMINATED)
             raise
         self._queue.release(ticket)
         self._settle(entry, outcome)
+
+    def _consumer_for(self, entry: _Entry) -> Consumer:
+        if entry.answer is not None and isinstance(self._consumer, Retry):
+            return self._consumer.on_behalf_of(entry.answer)
+        return self._consumer
 
     def _settle(
         self, entry: _Entry, outcome: Outcome, *, door: Door | None = None

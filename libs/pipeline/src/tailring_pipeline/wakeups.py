@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 __all__ = ["Wakeups"]
 
@@ -13,16 +14,29 @@ class Wakeups:
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[bool]] = set()
 
-    async def wait(self, timeout_s: float) -> bool:
-        """Wait for ``timeout_s`` (False) or until `wake_all` is called (True)."""
+    async def wait(
+        self, timeout_s: float, *, until: asyncio.Future[Any] | None = None
+    ) -> bool:
+        """Wait for ``timeout_s`` (False), or until `wake_all` is called (True).
+
+        Also ends, True, when ``until`` is done or cancelled, whatever came of it.
+        """
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[bool] = loop.create_future()
         self._waiting.add(woken)
         timer = loop.call_later(timeout_s, _answer, woken, False)
+
+        def end(_until: asyncio.Future[Any]) -> None:
+            _answer(woken, True)
+
+        if until is not None:
+            until.add_done_callback(end)
         try:
             return await woken
         finally:
             timer.cancel()
+            if until is not None:
+                until.remove_done_callback(end)
             self._waiting.discard(woken)
 
     def wake_all(self) -> None:
