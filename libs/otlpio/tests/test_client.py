@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from tailring_otlpio import TraceClient, TraceClientConfig
 from tailring_pipeline import Refused, Rejected
@@ -214,6 +215,20 @@ async def test_partial_success_returns_what_was_rejected() -> None:
         connected(backend) as client,
     ):
         assert await client.export(ONE, timeout_s=5) == 7
+
+
+async def test_partial_successes_are_logged_with_the_backends_words() -> None:
+    """One line stands for many, with the reason that the backend gave."""
+    with capture_logs() as logs:
+        async with (
+            Backend(partial_success(7, "too old")) as backend,
+            connected(backend) as client,
+        ):
+            for _ in range(3):
+                await client.export(ONE, timeout_s=5)
+    assert [line["event"] for line in logs] == ["Partial success response"] * 2
+    assert {line["error"] for line in logs} == {"too old"}
+    assert sum(line["items"] for line in logs) == 21
 
 
 @pytest.mark.parametrize("response", [b"\xff\xff", b"\x0a\x00"])

@@ -280,6 +280,17 @@ async def test_too_many_requests_are_refused_at_the_door() -> None:
         assert rig.counts("http").refused == 1
 
 
+async def test_what_is_converted_counts_as_in_flight() -> None:
+    """A JSON body keeps its place while it is converted: a second is refused then."""
+    body = otlp_json.format_request(otlp.realistic_request(4096, seed=3)).encode()
+    async with receiver_rig(settings=ReceiverSettings(requests_in_flight_max=1)) as rig:
+        replies = await asyncio.gather(
+            *(rig.http.post(body, content_type=JSON) for _ in range(2))
+        )
+        assert sorted(reply.status for reply in replies) == [200, 503]
+        assert rig.in_flight() == (0, 0)
+
+
 async def test_a_draining_receiver_refuses() -> None:
     """After close a request is 503 with Retry-After, and counted as refused."""
     async with receiver_rig() as rig:

@@ -10,7 +10,8 @@ Rules:
 * "unreachable" means that no backend answered: there is no connection, or it broke.
   An answer of the backend has the name of its code.
 
-It does not queue, retry or count; that is for the stages in front of it.
+It does not queue, retry or count, but for the log lines of partial successes; that is
+for the stages in front of it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from tailring_otlpio import status
 from tailring_otlpio.client_config import TraceClientConfig
 from tailring_otlpio.rpc_status import STATUS_DETAILS, partial_success_of, retry_info_s
 from tailring_otlpio.target import grpc_target
-from tailring_pipeline import Refused, Rejected
+from tailring_pipeline import FailureLog, Refused, Rejected
 from tailring_runtime.logs import get_logger
 
 __all__ = ["EXPORT_TRACES", "MetadataItems", "TraceClient"]
@@ -64,7 +65,11 @@ class TraceClient:
 
     def __init__(self, target: str, config: TraceClientConfig) -> None:
         self.target = grpc_target(target)
-        self._log = get_logger(endpoint=target)
+        self._partials = FailureLog(
+            "Partial success response",
+            log=get_logger(endpoint=target),
+            level="warning",
+        )
         self._closed = False
         self._metadata = _metadata(config)
         self._wait_for_ready = config.wait_for_ready or None
@@ -114,16 +119,14 @@ class TraceClient:
     async def close(self, grace_s: float = 0.0) -> None:
         """End the connections; requests in flight after ``grace_s`` are refused."""
         self._closed = True
+        self._partials.flush()
         await self._channel.close(grace_s or None)
 
     def _partial(self, response: bytes) -> int:
         rejected, message = partial_success_of(response)
         if rejected or message:
-            self._log.warning(
-                "Partial success response",
-                rejected_spans=rejected,
-                message=message[:_DETAIL_CHARS_MAX],
-            )
+            detail = message[:_DETAIL_CHARS_MAX]
+            self._partials.failed(Rejected("partial_success", detail), rejected)
         return rejected
 
     def _failure(self, error: grpc.aio.AioRpcError) -> Refused | Rejected:

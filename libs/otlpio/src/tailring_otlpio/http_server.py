@@ -91,6 +91,7 @@ class HttpServer:
         }
         self._encodings = _encodings(config)
         self._accepted_encodings = ", ".join(sorted(filter(None, self._encodings)))
+        self._converting = asyncio.Semaphore(1)
         self._read_timeout_s = config.read_timeout / _NS_PER_S or None
         self._runner: web.ServerRunner | None = None
         self._sites: list[web.SockSite] = []
@@ -202,7 +203,7 @@ class HttpServer:
         try:
             payload = await self._read(request, encoding)
             if content_type == JSON:
-                payload = await _from_json(payload)
+                payload = await self._from_json(payload)
         except BodyTooLarge as error:
             self._counted.ended(Outcome.FAILURE, 0)
             return status.too_large(str(error))
@@ -238,6 +239,21 @@ class HttpServer:
         except (ConnectionError, web.RequestPayloadError) as error:
             raise MalformedBody(f"the body broke off: {error}") from error
 
+    async def _from_json(self, body: bytes) -> bytes:
+        """Convert a body; a large one in a thread, one at a time: they would only
+        share the interpreter. Its place among what is in flight it keeps meanwhile."""
+        if not body:
+            raise MalformedBody("not OTLP JSON: the body is empty")
+        if len(body) <= _JSON_INLINE_BYTES_MAX:
+            return traces_from_json(body)
+        admission = self._intake.admission
+        admission.enter(len(body))
+        try:
+            async with self._converting:
+                return await asyncio.to_thread(traces_from_json, body)
+        finally:
+            admission.leave(len(body))
+
 
 async def _go_on(request: web.BaseRequest) -> None:
     """Tell a client that waits for it to send its body."""
@@ -248,14 +264,6 @@ async def _go_on(request: web.BaseRequest) -> None:
         raise _Turned(HTTPStatus.EXPECTATION_FAILED, "417 expectation failed")
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0  # else the library takes it for an answer begun
-
-
-async def _from_json(body: bytes) -> bytes:
-    if not body:
-        raise MalformedBody("not OTLP JSON: the body is empty")
-    if len(body) <= _JSON_INLINE_BYTES_MAX:
-        return traces_from_json(body)
-    return await asyncio.to_thread(traces_from_json, body)
 
 
 def _encodings(config: HttpServerConfig) -> frozenset[str]:
