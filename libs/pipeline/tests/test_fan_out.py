@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from tailring_pipeline import Batch, Refused, Rejected, fan_out
+from tailring_pipeline import Batch, Refused, Rejected, branches_of, fan_out
 from tailring_testkit.sink import Sink
 
 BATCH = Batch(b"abcd", 4)
@@ -64,3 +64,10 @@ async def test_a_bug_of_one_consumer_is_retryable() -> None:
         await fan_out([Sink(ZeroDivisionError("x")), good]).consume(BATCH)
     assert good.batches == [BATCH]
     assert len(logs) == 1
+
+
+def test_a_fan_out_can_be_taken_apart() -> None:
+    """Its branches are its consumers; any other consumer is its own branch."""
+    sinks = (Sink(), Sink())
+    assert branches_of(fan_out(sinks)) == sinks
+    assert branches_of(sinks[0]) == (sinks[0],)

@@ -14,7 +14,7 @@ from tailring_pipeline.doors import Door
 from tailring_pipeline.errors import Closed, Empty, Full, QueueError, TooLarge
 from tailring_pipeline.exporter_metrics import ExporterMetrics
 from tailring_pipeline.failure_log import FailureLog
-from tailring_pipeline.fan_out import FanOut, fan_out
+from tailring_pipeline.fan_out import FanOut, branches_of, fan_out
 from tailring_pipeline.memory_limiter import MemoryLimiter, MemoryReaders
 from tailring_pipeline.memory_limiter_config import MemoryLimiterConfig
 from tailring_pipeline.nop import NopConfig, NopExporter
@@ -27,11 +27,12 @@ from tailring_pipeline.queue_config import (
     TopLevelQueue,
     TopLevelQueueConfig,
 )
-from tailring_pipeline.retry import Retry
+from tailring_pipeline.retry import HURRIED_WAIT_MAX_S, Retry
 from tailring_pipeline.sending_queue import SendingQueue, SendingStatistics
 from tailring_pipeline.wakeups import Wakeups
 
 __all__ = [
+    "HURRIED_WAIT_MAX_S",
     "Backoff",
     "Batch",
     "BatchConfig",

@@ -1,8 +1,9 @@
 """One input, several consumers.
 
 Every consumer gets every batch, whatever the others answer. The sender gets one answer,
-so when one refuses it sends again and those that took the batch get it twice: upstream
-does the same, and one queue per exporter is the way to keep them apart.
+so a sender that only sees the fan-out sends again when one refuses, and those that took
+the batch get it twice: clients do, of ours as of upstream's. A stage that holds what it
+sends takes the fan-out apart (`branches_of`) and delivers to each consumer for itself.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tailring_runtime.logs import get_logger
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["FanOut", "fan_out"]
+__all__ = ["FanOut", "branches_of", "fan_out"]
 
 
 def fan_out(
@@ -32,6 +33,11 @@ def fan_out(
     return FanOut(consumers, log=log)
 
 
+def branches_of(consumer: Consumer) -> tuple[Consumer, ...]:
+    """The consumers behind a fan-out; any other consumer as it is, alone."""
+    return consumer.consumers if isinstance(consumer, FanOut) else (consumer,)
+
+
 class FanOut:
     """A `Consumer` that hands each batch to all others at the same time."""
 
@@ -40,6 +46,11 @@ class FanOut:
     ) -> None:
         self._consumers = tuple(consumers)
         self._log = log if log is not None else get_logger()
+
+    @property
+    def consumers(self) -> tuple[Consumer, ...]:
+        """Those that get every batch."""
+        return self._consumers
 
     async def consume(self, batch: Batch) -> None:
         """Return when all took the batch; raises one answer when any did not.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 __all__ = ["Wakeups"]
@@ -26,9 +27,7 @@ class Wakeups:
         self._waiting.add(woken)
         timer = loop.call_later(timeout_s, _answer, woken, False)
 
-        def end(_until: asyncio.Future[Any]) -> None:
-            _answer(woken, True)
-
+        end = partial(_ended, woken)
         if until is not None:
             until.add_done_callback(end)
         try:
@@ -43,6 +42,10 @@ class Wakeups:
         """Wake everybody who waits now."""
         for woken in self._waiting:
             _answer(woken, True)
+
+
+def _ended(woken: asyncio.Future[bool], _until: asyncio.Future[Any]) -> None:
+    _answer(woken, True)
 
 
 def _answer(woken: asyncio.Future[bool], value: bool) -> None:
