@@ -12,8 +12,6 @@ Rules:
   when the same bytes may succeed later and `Rejected` when they never will.
 * Nothing waits in a hidden queue: a full stage raises `Refused` at once.
 * The caller keeps no reference to a batch whose ``consume`` returned.
-* Whoever sends what was not taken again, as it is or cut, keeps its `Addressees`, and
-  joins only batches with the same: otherwise those that took it get it twice.
 """
 
 from __future__ import annotations
@@ -22,15 +20,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-__all__ = [
-    "Addressees",
-    "Batch",
-    "Consumer",
-    "Refused",
-    "Rejected",
-    "Signal",
-    "Stage",
-]
+__all__ = ["Batch", "Consumer", "Refused", "Rejected", "Signal", "Stage"]
 
 
 class Signal(Enum):
@@ -43,28 +33,11 @@ class Signal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One encoded export request and the number of items (spans) in it.
-
-    ``addressees`` None: it is for every consumer that it comes to.
-    """
+    """One encoded export request and the number of items (spans) in it."""
 
     payload: bytes
     items: int
     signal: Signal = Signal.TRACES
-    addressees: Addressees | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Addressees:
-    """For whom a batch still is, after other consumers of a fan-out took it.
-
-    A fan-out hands the batch to those of its consumers that are in ``consumers``, or to
-    all when none is. ``rejected`` is what others have answered for good: it becomes the
-    answer once these have taken the batch.
-    """
-
-    consumers: frozenset[Consumer]
-    rejected: Rejected | None = None
 
 
 class Refused(Exception):
@@ -100,24 +73,14 @@ class Rejected(Exception):
 
     ``reason`` is a short constant word (a metric label), ``detail`` a sentence.
     ``items`` is how many items of the batch are meant (None: all of them); a receiver
-    answers partial success when the others were taken. ``addressees`` are those who
-    rejected all of it when others took it: whoever takes it apart sends the parts to
-    them.
+    answers partial success when the others were taken.
     """
 
-    def __init__(
-        self,
-        reason: str,
-        detail: str,
-        *,
-        items: int | None = None,
-        addressees: Addressees | None = None,
-    ) -> None:
+    def __init__(self, reason: str, detail: str, *, items: int | None = None) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
         self.items = items
-        self.addressees = addressees
 
     def items_of(self, batch: Batch) -> int:
         """How many items of ``batch`` are rejected."""
