@@ -125,6 +125,18 @@ async def test_pipelines_share_receivers_and_exporters_but_no_processor(
     ]
 
 
+async def test_each_exporter_has_a_batch_of_its_own(tmp_path: Path) -> None:
+    """A batch in front of two exporters is made twice, what is before it once."""
+    chain = _pipeline("memory_limiter", "batch", exporters=["nop", "debug"])
+    assembly = _assemble(tmp_path, {"traces": chain})
+    assert _names(assembly) == [
+        ["OtlpReceiver"],
+        ["MemoryLimiter"],
+        ["BatchProcessor", "BatchProcessor"],
+        ["NopExporter", "DebugExporter"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("processors", "quiet"),
     [(["batch"], True), (["batch", "hold"], True), (["hold", "batch"], False)],

@@ -8,7 +8,8 @@ behind whom, what is shared, and in which order parts start and drain is decided
 
 Parts are made against the flow of data, because each is given the one behind it.
 Exporters and receivers are shared by the pipelines that name them; processors are made
-for each pipeline anew, as upstream does. Only what a pipeline names is made.
+for each pipeline anew, as upstream does, and a `batch` for each exporter behind it.
+Only what a pipeline names is made.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ class Assembly:
         self._metrics = metrics
         self._own_processors = processors or {}
         self.exporters = self._make_exporters(exporters or {})
-        self.processors: list[list[Part]] = []
+        # Of each pipeline, of each of its processors: the parts, mostly one.
+        self._chains: list[list[list[Part]]] = []
         heads = {
             pipeline_id: self._make_processors(pipeline)
             for pipeline_id, pipeline in config.service.pipelines.items()
@@ -80,12 +82,17 @@ class Assembly:
         self.receivers = self._make_receivers(heads)
 
     @property
+    def processors(self) -> list[list[Part]]:
+        """The parts of each pipeline, in data order."""
+        return [[part for level in chain for part in level] for chain in self._chains]
+
+    @property
     def stages(self) -> Sequence[Sequence[Stage]]:
         """Groups of stages in data order; those of a group stand side by side."""
-        depth = max(len(chain) for chain in self.processors)
+        depth = max(len(chain) for chain in self._chains)
         levels: list[list[Stage]] = [
-            [chain[level] for chain in self.processors if level < len(chain)]
-            for level in range(depth)
+            [p for chain in self._chains if at < len(chain) for p in chain[at]]
+            for at in range(depth)
         ]
         return [[*self.receivers.values()], *levels, [*self.exporters.values()]]
 
@@ -117,27 +124,28 @@ class Assembly:
         return made
 
     def _make_processors(self, pipeline: Pipeline) -> Consumer:
-        """One pipeline's processors; returns where its data goes in."""
-        chain: list[Part] = []
-        consumer = fan_out([self.exporters[one] for one in pipeline.exporters])
+        """One pipeline's processors; returns where its data goes in.
+
+        A `batch` may send parts of what was rejected again, so each exporter has one of
+        its own: what one exporter rejects does not reach the others twice.
+        """
+        chain: list[list[Part]] = []
+        heads: list[Consumer] = [self.exporters[one] for one in pipeline.exporters]
         models = [self._config.processors[one] for one in pipeline.processors]
         for at in reversed(range(len(models))):
             component, model = pipeline.processors[at], models[at]
-            own = self._own_processors.get(type(model))
-            if own is not None:
-                part = own(component, model, consumer)
-            else:
-                # A service's own processor holds data itself and waits for nobody.
-                waited_for = not any(
-                    type(m) in self._own_processors for m in models[:at]
-                )
-                part = self._processor(
-                    component, model, consumer=consumer, waited_for=waited_for
-                )
-            chain.insert(0, part)
-            consumer = part
-        self.processors.append(chain)
-        return consumer
+            if not isinstance(model, BatchConfig):
+                heads = [fan_out(heads)]
+            # A service's own processor holds data itself and waits for nobody.
+            waited_for = not any(type(m) in self._own_processors for m in models[:at])
+            made = [
+                self._processor(component, model, consumer=head, waited_for=waited_for)
+                for head in heads
+            ]
+            chain.insert(0, made)
+            heads = [*made]
+        self._chains.append(chain)
+        return fan_out(heads)
 
     def _exporter(self, component: ComponentId, model: ConfigModel) -> Part:
         metrics, name = self._metrics, str(component)
@@ -159,6 +167,9 @@ class Assembly:
         waited_for: bool,
     ) -> Part:
         metrics, name = self._metrics, str(component)
+        own = self._own_processors.get(type(model))
+        if own is not None:
+            return own(component, model, consumer)
         match model:
             case BatchConfig():
                 settings = BatchSettings() if waited_for else BatchSettings(quiet_s=0)

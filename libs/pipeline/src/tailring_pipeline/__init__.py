@@ -75,6 +75,7 @@ __all__ = [
     "TopLevelQueueConfig",
     "TopLevelRetryConfig",
     "Wakeups",
+    "branches_of",
     "delivery_of",
     "fan_out",
 ]
