@@ -20,7 +20,6 @@ from tailring_testkit import prom
 
 __all__ = ["Case", "measure"]
 
-_BACKENDS = 4
 _WARM_UP_SHARE = 10
 _DECISION_WAIT_S = 2
 _SETTLE_S = 2.0
@@ -37,7 +36,7 @@ class Case:
     ``kind`` is "router", "sampler" (both give microseconds of CPU a span), "memory"
     (bytes of memory held per byte received) or "latency" (milliseconds that a router
     at half load adds to the 99th percentile). ``compression`` and ``batch`` matter to
-    the router, ``scattered`` to the sampler.
+    the router, as does the number of ``backends``, ``scattered`` to the sampler.
     """
 
     kind: str
@@ -46,6 +45,7 @@ class Case:
     compression: str = "none"
     batch: bool = False
     scattered: bool = False
+    backends: int = 4
 
 
 def measure(case: Case, side: str, *, seed: int) -> float:
@@ -61,7 +61,7 @@ def measure(case: Case, side: str, *, seed: int) -> float:
 
 
 def _router(case: Case, side: str, *, folder: Path, seed: int) -> float:
-    with running_sinks(_BACKENDS, folder=folder) as sinks:
+    with running_sinks(case.backends, folder=folder) as sinks:
         config = partial(
             configs.router,
             backends=sinks.endpoints,
@@ -82,7 +82,7 @@ def _latency(case: Case, side: str, *, folder: Path, seed: int) -> float:
 
     Half load is half of what one core can do, by the CPU time of a run without pause.
     """
-    with running_sinks(_BACKENDS, folder=folder) as sinks:
+    with running_sinks(case.backends, folder=folder) as sinks:
         config = partial(
             configs.router, backends=sinks.endpoints, compression="none", batch=False
         )

@@ -25,6 +25,7 @@ __all__ = ["cases", "main"]
 # Spans a measurement, by request size: enough for two seconds of the peer's CPU time.
 _SPANS = {1: 20_000, 10: 100_000, 100: 400_000, 1000: 800_000, 8192: 1_000_000}
 _QUICK_SPANS = {1: 4_000, 10: 20_000, 100: 80_000, 1000: 200_000, 8192: 400_000}
+_FLEET = 50
 _HELD_SPANS = 400_000
 _QUICK_HELD_SPANS = 160_000
 
@@ -38,6 +39,9 @@ def cases(*, quick: bool) -> list[Case]:
         Case("router", size, spans[size], compression="gzip")
         for size in spans
         if size >= 1000 or not quick
+    ]
+    found += [
+        Case("router", size, spans[size], backends=_FLEET) for size in (100, 1000, 8192)
     ]
     found += [Case("sampler", size, count) for size, count in spans.items()]
     found.append(Case("sampler", 1000, spans[1000], scattered=True))

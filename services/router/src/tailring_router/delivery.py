@@ -59,6 +59,7 @@ class Dispatcher:
     def begin(self, batch: Batch) -> Delivery:
         """Give every backend its part. Raises `Rejected` for malformed bytes."""
         self.metrics.received.add(batch.items)
+        self.fleet.watch_open(len(self._open) + 1)
         try:
             parts = self.fleet.dispatch(
                 batch.payload, now_ns=now_ns(), held=self.acknowledged
@@ -74,6 +75,7 @@ class Dispatcher:
     def ended(self, delivery: Delivery) -> None:
         """A delivery holds nothing any more."""
         self._open.discard(delivery)
+        self.fleet.watch_open(len(self._open))
 
     def held_spans(self) -> int:
         """Spans that were received and have not left, counted where they are."""

@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from tailring_otlpwire import chunk, count_spans
 from tailring_pipeline import Refused
 from tailring_resolvers import Endpoint
-from tailring_router.backlog import Total
 from tailring_router.client import Client, ForwarderSettings
-from tailring_router.forwarder import Forwarder
+from tailring_router.forwarder import Forwarder, Shared
 from tailring_router.metrics import BackendMetrics, RouterMetrics
 from tailring_router.part import REPEATED, STOPPED, Outcome, Part, Result, now_ns
 from tailring_router.partition import Routed, partition
@@ -83,7 +82,7 @@ class Fleet:
         self._members: dict[str, _Member] = {}
         self._retiring: set[Forwarder] = set()
         self._tasks = TaskSet("fleet")
-        self._total = Total()
+        self._shared = Shared()
         self._hurries = False
         self._closed = False
         # The list that is not taken yet, while one is being taken in steps.
@@ -94,6 +93,10 @@ class Fleet:
     def ready(self) -> bool:
         """True when there is a backend to send to."""
         return not self.topology.empty
+
+    def watch_open(self, deliveries: int) -> None:
+        """So many requests have parts that have not left yet."""
+        self._shared.pace.open = deliveries
 
     def update(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Follow the resolver: called on the event loop with each new list."""
@@ -230,7 +233,7 @@ class Fleet:
         return part
 
     def _is_full(self, member: _Member) -> bool:
-        if self._total.size_bytes >= self._settings.queued_bytes_max:
+        if self._shared.total.size_bytes >= self._settings.queued_bytes_max:
             return True
         return member.forwarder.full
 
@@ -270,7 +273,7 @@ class Fleet:
             self._connect,
             settings=self._settings.forwarder,
             metrics=metrics,
-            total=self._total,
+            fleet=self._shared,
         )
         if self._hurries:
             forwarder.hurry()
@@ -279,10 +282,12 @@ class Fleet:
         )
         metrics.exporter.watch_in_flight(lambda: forwarder.sends)
         self._members[address] = _Member(forwarder, metrics)
+        self._shared.pace.backends = len(self._members)
         log.info(f"backend {address} added", backend=address)
 
     def _retire(self, address: str) -> None:
         member = self._members.pop(address)
+        self._shared.pace.backends = len(self._members)
         self._retiring.add(member.forwarder)
         log.info(f"backend {address} removed", backend=address)
         self._tasks.spawn(self._drain(member), name=f"retire {address}")

@@ -2,8 +2,8 @@
 
 What it is: level 2 of the resiliency, one forwarder a backend. Its rules:
 
-* Under load, parts are gathered for a few milliseconds or up to a target size and
-  sent as one request (concatenated encoded requests are their merge); an idle
+* Under load, parts are gathered for some milliseconds (`pace`) or up to a target size
+  and sent as one request (concatenated encoded requests are their merge); an idle
   forwarder sends at once. The connection is made with the first request.
 * At most ``sends_max`` requests are in flight or between two tries (`sending`); one
   that succeeds wakes those that wait, and so does `hurry`.
@@ -26,14 +26,23 @@ from tailring_router.backlog import Backlog, Total
 from tailring_router.client import Client, ForwarderSettings
 from tailring_router.line import Line
 from tailring_router.metrics import BackendMetrics
+from tailring_router.pace import Pace
 from tailring_router.part import GONE, MOVED, STOPPED, Outcome, Part, Result
 from tailring_router.sending import Sending
 from tailring_runtime.logs import get_logger
 from tailring_runtime.tasks import TaskSet
 
-__all__ = ["Forwarder"]
+__all__ = ["Forwarder", "Shared"]
 
 log = get_logger()
+
+
+class Shared:
+    """What the forwarders of one fleet have in common."""
+
+    def __init__(self) -> None:
+        self.total = Total()
+        self.pace = Pace()
 
 
 class _State(Enum):
@@ -52,17 +61,19 @@ class Forwarder:
         *,
         settings: ForwarderSettings,
         metrics: BackendMetrics,
-        total: Total | None = None,
+        fleet: Shared | None = None,
     ) -> None:
         """``connect`` is called once, when the first request is sent."""
+        shared = fleet or Shared()
         self.address = address
         self._settings = settings
+        self._pace = shared.pace
         self._line = Line(address, connect, settings=settings, metrics=metrics)
         self._backlog = Backlog(
             sizer=settings.sizer,
             size_max=settings.queue_max,
             bytes_max=settings.queue_bytes_max,
-            total=total,
+            total=shared.total,
         )
         self._state = _State.OPEN
         self._tasks = TaskSet("forwarder")
@@ -208,13 +219,7 @@ class Forwarder:
         """Arrange for the backlog to be sent: now, or when enough was gathered."""
         if self.sends >= self._settings.sends_max or not len(self._backlog):
             return
-        settings = self._settings
-        now_s = self._loop.time()
-        idle = not self.sends and now_s - self._flushed_at > settings.linger_s
-        if idle or self._backlog.size_bytes >= settings.gather_bytes:
-            delay_s = 0.0
-        else:
-            delay_s = settings.linger_s
+        delay_s = self._delay_s(self._loop.time())
         if self._flush_handle is not None:
             if delay_s or self._flush_soon:
                 return
@@ -226,6 +231,15 @@ class Forwarder:
             else self._loop.call_soon(self._flush)
         )
 
+    def _delay_s(self, now_s: float) -> float:
+        """How long the backlog may wait for more."""
+        settings = self._settings
+        if self._backlog.size_bytes >= settings.gather_bytes:
+            return 0.0
+        linger_s = self._pace.linger_s(settings.linger_s, now_s)
+        idle = not self.sends and now_s - self._flushed_at > linger_s
+        return 0.0 if idle and self._pace.calm(now_s) else linger_s
+
     def _flush(self) -> None:
         self._flush_handle = None
         self._flushed_at = self._loop.time()
@@ -233,6 +247,7 @@ class Forwarder:
             parts = self._backlog.take(self._settings.request_bytes_max)
             sending = Sending(self._line, parts)
             self._line.sendings.add(sending)
+            self._pace.sent(self._flushed_at)
             self._tasks.spawn(self._send(sending), name=f"send {self.address}")
         self._make_room()
 
