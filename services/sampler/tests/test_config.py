@@ -121,6 +121,32 @@ def test_at_least_a_second_is_waited(wait: str, tmp_path: Path) -> None:
     assert read({"decision_wait": wait}, tmp_path).wait_ns == SECOND_NS
 
 
+@pytest.mark.parametrize(
+    ("written", "longest_s"),
+    [
+        ({}, 300),
+        ({"decision_wait": "300ms"}, 10),
+        ({"decision_wait": "5s"}, 50),
+        ({"decision_wait": "24h"}, 86_400),
+        ({"decision_wait": "5s", "decision_wait_max": "5s"}, 5),
+        ({"decision_wait": "5s", "decision_wait_max": "24h"}, 86_400),
+    ],
+)
+def test_a_renewed_wait_ends(
+    written: dict[str, Any], longest_s: int, tmp_path: Path
+) -> None:
+    """From first span to decision: ten waits unless said otherwise, at most a day."""
+    model = read({"decision_wait_from": "last", **written}, tmp_path)
+    assert model.wait_max_ns == longest_s * SECOND_NS
+    assert not [said for said in model.advice() if "decision_wait" in said]
+
+
+def test_a_longest_wait_that_nothing_renews_is_told(tmp_path: Path) -> None:
+    """From the first span on there is one wait; another bound would mislead."""
+    model = read({"decision_wait_max": "60s"}, tmp_path)
+    assert any("decision_wait_from: last" in said for said in model.advice())
+
+
 def test_off_values_of_missing_features_are_accepted(tmp_path: Path) -> None:
     """A key that this version has not may be written with the value for off."""
     keys = {
@@ -152,6 +178,11 @@ def test_off_values_of_missing_features_are_accepted(tmp_path: Path) -> None:
         ({"num_shards": 257}, "num_shards (257) must not exceed 256"),
         ({"tail_storage": "file_storage"}, "not in this version"),
         ({"decision_wait": 10}, "10s"),
+        ({"decision_wait": "24h1ns"}, "decision_wait: longer than 24h"),
+        ({"decision_wait": "2562047h"}, "decision_wait: longer than 24h"),
+        ({"decision_wait_max": "25h"}, "decision_wait_max: longer than 24h"),
+        ({"decision_wait_max": "29s"}, "decision_wait_max: shorter than decision_wait"),
+        ({"decision_wait_max": "-1s"}, "decision_wait_max: shorter than decision_wait"),
         ({"num_traces": -1}, "greater than or equal to 0"),
         ({"decision_wait_from": "root"}, "'first' or 'last'"),
         ({"decision_wiat": "5s"}, "did you mean 'decision_wait'"),

@@ -30,7 +30,7 @@ class Fixed:
 
     needs = Needs.SUMMARY
 
-    def __init__(self, answer: Vote | Exception) -> None:
+    def __init__(self, answer: object) -> None:
         self.answer = answer
         self.asked = 0
 
@@ -39,7 +39,7 @@ class Fixed:
         self.asked += 1
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer
+        return self.answer  # type: ignore[return-value]  # as a plug-in may
 
 
 def judged(
@@ -89,6 +89,17 @@ def test_a_policy_that_fails_is_passed_over(
     tally = judge.tallies[0]
     assert (tally.executions, tally.errors, tally.sampled) == (1, 1, 0)
     assert isinstance(tally.error, ValueError)
+
+
+@pytest.mark.parametrize("answer", [None, True, "sampled", Decision.SAMPLED])
+def test_what_is_no_vote_is_an_error(answer: object) -> None:
+    """A plug-in that returns anything but a Vote is counted, and vetoes nothing."""
+    verdict, judge = judged([Fixed(answer), Fixed(S)])
+    assert (verdict.decision, verdict.policy) == (Decision.SAMPLED, "p1")
+    tally = judge.tallies[0]
+    assert (tally.executions, tally.errors, tally.not_sampled) == (1, 1, 0)
+    assert isinstance(tally.error, TypeError)
+    assert type(answer).__name__ in str(tally.error)
 
 
 def test_a_drop_ends_the_questions() -> None:

@@ -1,8 +1,9 @@
 """The lifetimes of traces, as transcripts in ``testdata``.
 
-new wait=5s num_traces=3 keep=ab from=first kept_cache=0 dropped_cache=0
+new wait=5s max=0s num_traces=3 keep=ab from=first kept_cache=0 dropped_cache=0
     a sampler that keeps the traces whose letter is in ``keep``
 arrive a b:3      spans of traces, in one request; late ones of kept traces show
+arrive a every=3s for=9s     the same again and again while time passes
 wait 2s           time passes; what falls due is judged tick by tick
 hold a / let a    a trace is kept past its deadline / may be judged
 give a            the trace is handed off and shown with its age
@@ -90,6 +91,7 @@ class Theatre:
             traces_max=int(options.get("num_traces", "100")),
             wait_ns=parse_duration(options.get("wait", "5s")),
             from_last=options.get("from") == "last",
+            wait_max_ns=parse_duration(options.get("max", "0s")),
         )
         policy = NamedPolicy("letters", Letters(options.get("keep", "")))
         memory = DecisionMemory(
@@ -98,10 +100,19 @@ class Theatre:
         )
         return Sampler(buffer, Judge([policy]), memory)
 
-    def arrive(self, words: list[str], _options: dict[str, str]) -> str:
+    def arrive(self, words: list[str], options: dict[str, str]) -> str:
+        """One request with spans of these traces, or one after each pause."""
+        end_ns = self.now_ns + parse_duration(options.get("for", "0s"))
+        lines = self.ingest(words)
+        while self.now_ns < end_ns:
+            lines += [said for said in [self.wait([options["every"]], {})] if said]
+            lines += self.ingest(words)
+        return "\n".join(lines)
+
+    def ingest(self, words: list[str]) -> list[str]:
         """One request with spans of these traces."""
         late = self.sampler.ingest(self.request(words), self.now_ns)
-        return "\n".join(self.told("released late", one) for one in late)
+        return [self.told("released late", one) for one in late]
 
     def request(self, words: list[str]) -> bytes:
         """``a:3`` is three spans of trace a."""

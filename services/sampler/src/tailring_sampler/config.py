@@ -40,11 +40,14 @@ from tailring_sampler.errors import PluginError
 from tailring_sampler.judge import NamedPolicy
 from tailring_sampler.policies import PolicyType, policy_types
 from tailring_sampler.policies.built_in import NOT_IN_THIS_VERSION
+from tailring_sampler.tracebuffer import WAITS_MAX
 
 __all__ = ["DecisionCacheConfig", "PolicyBlock", "TailSamplingConfig"]
 
 SECOND_NS = 1_000_000_000
 SHARDS_MAX = 256
+# Traces are held in memory; and deadlines are 64-bit numbers of nanoseconds.
+DECISION_WAIT_LIMIT = 24 * 3600 * SECOND_NS
 
 T = TypeVar("T")
 
@@ -137,6 +140,15 @@ def _known_strategy(strategy: str) -> str:
     return strategy
 
 
+def _at_most_a_day(wait_ns: int) -> int:
+    if wait_ns > DECISION_WAIT_LIMIT:
+        raise ValueError(
+            "longer than 24h: all spans of that time would be held in memory, and be"
+            " gone with the process"
+        )
+    return wait_ns
+
+
 def _one_shard(shards: int) -> int:
     if shards > SHARDS_MAX:
         raise ValueError(f"num_shards ({shards}) must not exceed {SHARDS_MAX}")
@@ -165,14 +177,21 @@ class TailSamplingConfig(ConfigModel):
     policies: tuple[
         SerializeAsAny[Annotated[PolicyBlock, BeforeValidator(_read_policy)]], ...
     ] = Field(default=(), description="Asked in this order; any may keep a trace.")
-    decision_wait: Duration = Field(
+    decision_wait: Annotated[Duration, AfterValidator(_at_most_a_day)] = Field(
         default=30 * SECOND_NS,
-        description="How long spans of a trace are awaited; less than 1s means 1s.",
+        description="How long spans of a trace are awaited, at most 24h; less than 1s"
+        " means 1s.",
     )
     decision_wait_from: Literal["first", "last"] = Field(
         default="first",
         description="Whether the wait begins at the first span of a trace (as upstream)"
         " or anew at each span, so that a trace is judged when it has fallen silent.",
+    )
+    decision_wait_max: Annotated[Duration, AfterValidator(_at_most_a_day)] = Field(
+        default=0,
+        description="With decision_wait_from: last, the longest time from first span to"
+        " decision, at most 24h, for traces that never fall silent. 0: 10 x"
+        " decision_wait, at most 24h.",
     )
     num_traces: Int = Field(
         default=50_000,
@@ -234,10 +253,26 @@ class TailSamplingConfig(ConfigModel):
             seen.add(block.name)
         return self
 
+    @model_validator(mode="after")
+    def _waits_agree(self) -> TailSamplingConfig:
+        if self.decision_wait_max and self.decision_wait_max < self.wait_ns:
+            raise _problem(
+                "shorter than decision_wait (which is at least 1s)",
+                key="decision_wait_max",
+            )
+        return self
+
     @property
     def wait_ns(self) -> int:
         """The wait that applies: upstream waits for at least one whole second."""
         return max(self.decision_wait, SECOND_NS)
+
+    @property
+    def wait_max_ns(self) -> int:
+        """The longest time from first span to decision when spans renew the wait."""
+        if self.decision_wait_max:
+            return self.decision_wait_max
+        return min(WAITS_MAX * self.wait_ns, DECISION_WAIT_LIMIT)
 
     def named_policies(self, label_prefix: str = "") -> list[NamedPolicy]:
         """The policies, ready to judge."""
@@ -249,3 +284,5 @@ class TailSamplingConfig(ConfigModel):
             yield "policies is empty: every trace will be dropped"
         if self.num_traces == 0:
             yield "num_traces: 0 acts like 1: each new trace pushes out the one before"
+        if self.decision_wait_max and self.decision_wait_from == "first":
+            yield "decision_wait_max has no effect without decision_wait_from: last"

@@ -8,10 +8,11 @@ Rules, the first that holds decides:
 4. any `INVERT_SAMPLED` and no `NOT_SAMPLED` -> sampled;
 5. else, also without policies or with errors only -> not sampled.
 
-A policy that raises is counted and passed over. All policies are asked although one has
-voted already, because a limiter spends its budget also on traces that others keep;
-``sample_on_first_match`` ends it at the first `SAMPLED`. The policy that is recorded is
-the first that voted `SAMPLED` (or `DROPPED`), in the order of the configuration.
+A policy that raises, or returns anything but a `Vote`, is counted and passed over. All
+policies are asked although one has voted already, because a limiter spends its budget
+also on traces that others keep; ``sample_on_first_match`` ends it at the first
+`SAMPLED`. The policy that is recorded is the first that voted `SAMPLED` (or `DROPPED`),
+in the order of the configuration.
 
 How it works: a policy is asked about all traces of a slice before the next one is, so
 that its time is measured twice a slice and not twice a trace. The order of policies for
@@ -42,6 +43,7 @@ _SAMPLED: Final = Vote.SAMPLED
 _NOT_SAMPLED: Final = Vote.NOT_SAMPLED
 _DROPPED: Final = Vote.DROPPED
 _INVERT_SAMPLED: Final = Vote.INVERT_SAMPLED
+_INVERT_NOT_SAMPLED: Final = Vote.INVERT_NOT_SAMPLED
 
 
 class NamedPolicy:
@@ -83,7 +85,8 @@ def combine(votes: Iterable[Vote]) -> Decision:
     return _decision_of(mask)
 
 
-def _bit_of(vote: Vote) -> int:
+def _bit_of(vote: object) -> int:
+    """The bit of a vote; a plug-in may return anything, which raises TypeError."""
     if vote is _NOT_SAMPLED:
         return _NOT_SAMPLED_BIT
     if vote is _SAMPLED:
@@ -92,7 +95,9 @@ def _bit_of(vote: Vote) -> int:
         return _DROPPED_BIT
     if vote is _INVERT_SAMPLED:
         return _INVERT_SAMPLED_BIT
-    return _INVERT_NOT_SAMPLED_BIT
+    if vote is _INVERT_NOT_SAMPLED:
+        return _INVERT_NOT_SAMPLED_BIT
+    raise TypeError(f"a policy returns a Vote, not {type(vote).__name__}")
 
 
 def _decision_of(mask: int) -> Decision:
@@ -155,12 +160,11 @@ class Judge:
                 continue
             tally.executions += 1
             try:
-                vote = evaluate(trace)
+                bit = _bit_of(evaluate(trace))
             except Exception as error:  # noqa: BLE001 - the boundary to plug-ins
                 tally.errors += 1
                 tally.error = error
                 continue
-            bit = _bit_of(vote)
             _count(tally, bit)
             if bit == _DROPPED_BIT or (bit == _SAMPLED_BIT and not mask & _SAMPLED_BIT):
                 recorded[at] = named.name

@@ -54,6 +54,7 @@ def build_sampler(config: TailSamplingConfig, *, label_prefix: str = "") -> Samp
         traces_max=config.num_traces,
         wait_ns=config.wait_ns,
         from_last=config.decision_wait_from == "last",
+        wait_max_ns=config.wait_max_ns,
     )
     judge = Judge(
         config.named_policies(label_prefix),

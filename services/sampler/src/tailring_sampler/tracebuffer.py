@@ -7,6 +7,8 @@ Rules:
 
 * A trace is pending until `decide`, `give_up` or eviction; its spans are held just so
   long. A decided record stays, without spans, and answers for late ones.
+* A trace is due ``wait_ns`` after its first span, or after its last one; in that case
+  at the latest ``wait_max_ns`` after the first, for some traces never fall silent.
 * At most ``traces_max`` records, pending and decided together (upstream's
   ``num_traces``). A new trace pushes out the oldest by arrival, whatever its state.
 * spans received = spans held + spans left by each door, after every call.
@@ -32,7 +34,10 @@ from tailring_sampler.doors import Decision, Door
 from tailring_sampler.record import NOWHERE, TraceRecord
 from tailring_sampler.timewheel import STALE_MAX, TimeWheel
 
-__all__ = ["Arrivals", "HandedTrace", "TraceBuffer"]
+__all__ = ["WAITS_MAX", "Arrivals", "HandedTrace", "TraceBuffer"]
+
+# Longest time from first span to decision, in waits, where each span renews the wait.
+WAITS_MAX: Final = 10
 
 _PENDING: Final = Decision.PENDING
 _SAMPLED: Final = Decision.SAMPLED
@@ -60,11 +65,15 @@ class HandedTrace:
 class TraceBuffer:
     """The live map; see the module's rules. One owner, never awaited."""
 
-    def __init__(self, *, traces_max: int, wait_ns: int, from_last: bool) -> None:
+    def __init__(
+        self, *, traces_max: int, wait_ns: int, from_last: bool, wait_max_ns: int = 0
+    ) -> None:
+        """A ``wait_max_ns`` of 0 means `WAITS_MAX` waits."""
         self.traces_max: int = max(1, traces_max)
         self.wait_ns: i64 = wait_ns
         # The wait counts from the last span instead of the first.
         self.from_last: bool = from_last
+        self.wait_max_ns: i64 = wait_max_ns or WAITS_MAX * wait_ns
         self.traces_received: int = 0
         self.traces_pending: int = 0
         self.spans_received: int = 0
@@ -248,8 +257,11 @@ class TraceBuffer:
             record.append(piece)
 
     def _schedule(self, record: TraceRecord) -> None:
-        since = record.last_ns if self.from_last else record.first_ns
-        self._wheel.schedule(record, since + self.wait_ns)
+        due_ns: i64 = record.first_ns + self.wait_ns
+        if self.from_last:
+            last_due_ns: i64 = record.first_ns + self.wait_max_ns
+            due_ns = min(record.last_ns + self.wait_ns, last_due_ns)
+        self._wheel.schedule(record, due_ns)
         self._wheel.tidy(self.traces_pending)
 
     def _tidy_fifo(self) -> None:
