@@ -18,7 +18,7 @@ from tailring_pipeline import RetryConfig, TopLevelRetryConfig
 from tailring_router.client import ForwarderSettings
 from tailring_router.delivery import Dispatcher
 from tailring_router.fleet import Fleet, FleetSettings
-from tailring_router.forwarder import Forwarder
+from tailring_router.forwarder import Forwarder, Shared
 from tailring_router.metrics import RouterMetrics
 from tailring_runtime.metrics import Metrics
 from tailring_testkit.backend import Backend
@@ -44,12 +44,13 @@ async def make_forwarder(
     """Makes forwarders to `client`, and closes them."""
     made: list[Forwarder] = []
 
-    def build(**settings: Any) -> Forwarder:
+    def build(*, fleet: Shared | None = None, **settings: Any) -> Forwarder:
         forwarder = Forwarder(
             "b:1",
             lambda _: client,
             settings=ForwarderSettings(**{"retry": RETRY} | settings),
             metrics=RouterMetrics(metrics, "lb").backend("b:1"),
+            fleet=fleet,
         )
         made.append(forwarder)
         return forwarder

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from services.router.tests.rig import SPANS, MakeBench
+from services.router.tests.rig import MakeForwarder, part_of, within
 
+from tailring_router.forwarder import Shared
 from tailring_router.pace import CALM_PER_S, LINGER_MAX_S, Pace
+from tailring_testkit.client import ScriptedClient
 
 LEAST_S = 0.003
 
@@ -59,17 +61,20 @@ def test_a_clock_that_stands_still_is_taken() -> None:
     assert pace.per_s(7.0) > 0
 
 
-async def test_many_backends_get_few_requests_under_load(make_bench: MakeBench) -> None:
-    """Eight senders and 40 backends: parts of several requests leave together."""
-    bench = make_bench()
-    bench.use(*(f"b{number}" for number in range(40)))
-
-    async def send(requests: int) -> None:
-        for _ in range(requests):
-            await bench.begin().finish()
-
-    await asyncio.gather(*(send(20) for _ in range(8)))
-    tried = sum(len(client.tried) for client in bench.everyone)
-    assert bench.delivered() == 8 * 20 * SPANS
-    owners = sum(bool(client.tried) for client in bench.everyone)
-    assert tried < 8 * 20 * owners / 3
+async def test_an_idle_forwarder_of_a_busy_fleet_gathers(
+    make_forwarder: MakeForwarder, client: ScriptedClient
+) -> None:
+    """Parts that come 5 ms apart leave as one request, although nothing was in flight
+    when the first came."""
+    fleet = Shared()
+    fleet.pace.backends, fleet.pace.open = 50, 8
+    for _ in range(2000):
+        fleet.pace.sent(asyncio.get_running_loop().time())
+    forwarder = make_forwarder(fleet=fleet)
+    parts = [part_of(b"1"), part_of(b"2")]
+    forwarder.offer(parts[0])
+    await asyncio.sleep(0.005)
+    forwarder.offer(parts[1])
+    for part in parts:
+        await within(part.result)
+    assert client.tried == [b"12"]
