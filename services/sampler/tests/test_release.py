@@ -1,4 +1,4 @@
-"""Kept traces on their way out: batches, refusals, poison, limits."""
+"""Kept traces on their way out: batches, limits, the end."""
 
 from __future__ import annotations
 
@@ -6,64 +6,25 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from services.sampler.tests.release_rig import (
+    REQUEST_BYTES,
+    SPANS,
+    Rig,
+    kept,
+    kept_of,
+    large,
+)
 
 from tailring_otlpwire import HeaderCache, group
-from tailring_pipeline import Batch, Refused, Rejected
+from tailring_pipeline import Rejected
 from tailring_runtime.metrics import Metrics
 from tailring_sampler.release import Release, ReleaseSettings
-from tailring_sampler.sampler import KeptTrace
-from tailring_testkit import otlp
+from tailring_sampler.release_batch import ReleaseBatch
+from tailring_testkit import otlp, requests
 from tailring_testkit.sink import Sink
 from tailring_testkit.virtual_time import virtual_time
-
-SPANS = 2
-
-
-def kept(number: int) -> KeptTrace:
-    """A kept trace of two spans."""
-    trace_id = number.to_bytes(16, "big")
-    spans = [otlp.span(trace_id, bytes([serial] * 8)) for serial in range(1, SPANS + 1)]
-    (part,) = group(otlp.request(*spans), HeaderCache(4))
-    return KeptTrace(
-        trace_id, part.pieces, spans=part.span_count, size_bytes=part.byte_count
-    )
-
-
-class Rig:
-    """A release in front of a sink."""
-
-    def __init__(self, sink: Sink, settings: ReleaseSettings | None = None) -> None:
-        self.sink = sink
-        self.metrics = Metrics()
-        self.answered: list[bytes] = []
-        self.release = Release(
-            settings or ReleaseSettings(),
-            consumer=sink,
-            metrics=self.metrics,
-            processor="tail_sampling",
-            on_delivered=self.hear,
-        )
-
-    def hear(self, trace_ids: Sequence[bytes]) -> None:
-        """Keep what is reported."""
-        self.answered += trace_ids
-
-    def offer(self, *numbers: int) -> None:
-        """Release these traces."""
-        for number in numbers:
-            self.release.offer(kept(number))
-        self.release.check_invariants()
-
-    def arrived(self) -> set[int]:
-        """The traces that the sink took."""
-        return {int.from_bytes(one) for one in otlp.trace_ids_of(self.sink.payload)}
-
-    async def end(self) -> None:
-        """Stop, with every span accounted for."""
-        self.release.check_invariants()
-        await self.release.terminate()
-        self.release.check_invariants()
-        assert self.release.spans_held == 0
 
 
 @virtual_time
@@ -97,11 +58,64 @@ async def test_a_full_batch_leaves_at_once() -> None:
 @virtual_time
 async def test_bytes_bound_a_batch_too() -> None:
     """A batch is sent when it has its bytes, however few spans they are."""
-    rig = Rig(Sink(), ReleaseSettings(batch_bytes_max=1))
-    rig.offer(1, 2)
+    rig = Rig(Sink(), ReleaseSettings(batch_bytes_max=3 * REQUEST_BYTES))
+    rig.offer(*range(10))
     await rig.release.flush(1)
-    assert len(rig.sink.batches) == 2
+    assert 3 <= len(rig.sink.batches) < 10
+    assert all(len(b.payload) <= 3 * REQUEST_BYTES for b in rig.sink.batches)
+    assert rig.arrived() == set(range(10))
     await rig.end()
+
+
+@virtual_time
+async def test_headers_count_in_the_size_of_a_batch() -> None:
+    """Traces of many pods, whose resources outweigh their spans, keep the bound."""
+    rig = Rig(Sink(), ReleaseSettings(batch_bytes_max=20_000))
+    headers = HeaderCache(4)
+    for number in range(100):
+        request = otlp.request(
+            otlp.span(number.to_bytes(16, "big"), bytes(8)),
+            resource={"pod": f"{number}" * 400},
+        )
+        (part,) = group(request, headers)
+        rig.release.offer(kept_of(part))
+    assert rig.release.bytes_held > 100 * 400
+    await rig.release.flush(1)
+    assert all(len(b.payload) <= 20_000 for b in rig.sink.batches)
+    assert rig.arrived() == set(range(100))
+    await rig.end()
+
+
+@virtual_time
+async def test_a_shared_header_counts_once() -> None:
+    """A thousand traces of one pod leave together: its resource is sent once."""
+    rig = Rig(Sink(), ReleaseSettings(batch_bytes_max=100_000))
+    headers = HeaderCache(4)
+    for number in range(1000):
+        request = otlp.request(
+            otlp.span(number.to_bytes(16, "big"), bytes(8)),
+            resource={"pod": "p" * 10_000},
+        )
+        (part,) = group(request, headers)
+        rig.release.offer(kept_of(part))
+    held_bytes = rig.release.bytes_held
+    await rig.release.flush(1)
+    (batch,) = rig.sink.batches
+    assert len(batch.payload) <= held_bytes < len(batch.payload) + 50
+    await rig.end()
+
+
+@given(st.lists(requests.requests(), max_size=5))
+def test_the_size_of_a_batch_bounds_its_request(payloads: list[bytes]) -> None:
+    """Whatever the traces are, their request is no larger than the batch says."""
+    headers = HeaderCache(8)
+    batch = ReleaseBatch(1)
+    for payload in payloads:
+        for part in group(payload, headers):
+            batch.add(kept_of(part), bytes_max=1 << 30)
+    (request,) = batch.requests(batch.traces, bytes_max=1 << 30)
+    assert len(request.payload) <= batch.size_bytes
+    assert request.items == batch.spans
 
 
 @virtual_time
@@ -116,142 +130,6 @@ async def test_a_bounded_number_is_under_way() -> None:
     rig.sink.release()
     await rig.release.flush(10)
     assert rig.arrived() == set(range(8))
-    await rig.end()
-
-
-@virtual_time
-async def test_what_is_refused_is_sent_again_until_it_is_taken() -> None:
-    """A backend that refuses for an hour costs no span."""
-    rig = Rig(Sink())
-    rig.sink.refuse()
-    rig.offer(1, 2)
-    await asyncio.sleep(3600)
-    assert rig.sink.batches == []
-    assert rig.release.spans_held == 2 * SPANS
-    rig.sink.take()
-    await rig.release.flush(60)
-    assert rig.arrived() == {1, 2}
-    refusals = rig.metrics.value("tailring_sampler_release_refusals")
-    assert 3600 / 15 < refusals < 3600
-    await rig.end()
-
-
-@virtual_time
-async def test_a_wait_that_is_asked_for_is_kept() -> None:
-    """A refusal that asks for a minute is not followed by a call within it."""
-    rig = Rig(Sink())
-    rig.sink.script([Refused("throttled", "later", retry_after_s=60)])
-    rig.offer(1)
-    await asyncio.sleep(59)
-    assert rig.sink.batches == []
-    await asyncio.sleep(5)
-    assert rig.arrived() == {1}
-    await rig.end()
-
-
-@virtual_time
-async def test_only_what_remains_is_sent_again() -> None:
-    """A refusal of a part is followed by that part alone."""
-    rig = Rig(Sink())
-    rest = otlp.request(otlp.span((2).to_bytes(16, "big"), bytes(8)))
-    remaining = Batch(rest, 1)
-    rig.sink.script([Refused("busy", "half of it", remaining=remaining)])
-    rig.offer(1, 2)
-    await rig.release.flush(60)
-    assert rig.sink.batches == [remaining]
-    assert rig.release.spans_delivered == 2 * SPANS
-    await rig.end()
-
-
-@virtual_time
-async def test_an_unexpected_error_is_tried_again() -> None:
-    """A bug of the next component costs no span."""
-    rig = Rig(Sink())
-    rig.sink.script([RuntimeError("a bug"), None])
-    rig.offer(1)
-    await rig.release.flush(60)
-    assert rig.arrived() == {1}
-    await rig.end()
-
-
-@virtual_time
-async def test_one_poisonous_trace_costs_no_other() -> None:
-    """After a rejection halves are sent; only the trace that is bad alone is lost."""
-    rig = Rig(Sink())
-    bad = Rejected("invalid_argument", "no")
-    rig.sink.script([bad, None, bad, bad, None])
-    rig.offer(1, 2, 3)
-    await rig.release.flush(60)
-    assert rig.arrived() == {1, 3}
-    lost = rig.metrics.value("tailring_sampler_spans_lost", reason="rejected")
-    assert lost == SPANS
-    assert sorted(int.from_bytes(one) for one in rig.answered) == [1, 2, 3]
-    await rig.end()
-
-
-class Picky(Sink):
-    """A sink that rejects whatever holds one of these traces."""
-
-    def __init__(self, *numbers: int) -> None:
-        super().__init__()
-        self._poison = {number.to_bytes(16, "big") for number in numbers}
-
-    async def consume(self, batch: Batch) -> None:
-        """Keep the batch, or reject it as a whole."""
-        if self._poison & otlp.trace_ids_of(batch.payload):
-            self.turned_away.append(batch)
-            raise Rejected("internal", "cannot be decoded")
-        await super().consume(batch)
-
-
-@virtual_time
-@pytest.mark.parametrize("poison", [(), (1,), (256,), (1, 2), (100, 200)])
-async def test_poison_among_many_costs_few_requests(poison: tuple[int, ...]) -> None:
-    """Each poisonous trace of 256 costs at most two requests for each halving."""
-    rig = Rig(Picky(*poison))
-    rig.offer(*range(1, 257))
-    await rig.release.flush(60)
-    assert rig.arrived() == set(range(1, 257)) - set(poison)
-    assert rig.release.spans_lost == len(poison) * SPANS
-    assert sorted(int.from_bytes(one) for one in rig.answered) == [*range(1, 257)]
-    requests = len(rig.sink.batches) + len(rig.sink.turned_away)
-    assert requests <= 1 + 16 * len(poison)
-    await rig.end()
-
-
-@virtual_time
-async def test_what_no_trace_is_to_blame_for_is_not_taken_apart() -> None:
-    """Without permission every trace would be rejected; none is sent a second time."""
-    rig = Rig(Sink())
-    rig.sink.script([Rejected("permission_denied", "no")])
-    rig.offer(1, 2, 3)
-    await rig.release.flush(60)
-    assert len(rig.sink.turned_away) == 1
-    assert rig.release.spans_lost == 3 * SPANS
-    await rig.end()
-
-
-@virtual_time
-async def test_a_partial_rejection_is_not_repeated() -> None:
-    """Where the backend took a part, nothing is sent twice; the rest is counted."""
-    rig = Rig(Sink())
-    rig.sink.script([Rejected("partial", "one span", items=1)])
-    rig.offer(1, 2)
-    await rig.release.flush(60)
-    assert rig.sink.batches == []
-    assert (rig.release.spans_delivered, rig.release.spans_lost) == (3, 1)
-    await rig.end()
-
-
-@virtual_time
-async def test_a_lone_rejected_trace_is_lost_by_name() -> None:
-    """A trace that was alone in its batch is not tried again."""
-    rig = Rig(Sink())
-    rig.sink.reject()
-    rig.offer(1)
-    await rig.release.flush(60)
-    assert len(rig.sink.turned_away) == 1
-    assert rig.release.spans_lost == SPANS
     await rig.end()
 
 
@@ -303,3 +181,54 @@ async def test_a_delivery_that_never_began_is_lost_by_name() -> None:
     rig.release.close_batch()
     await rig.end()
     assert rig.metrics.value("tailring_sampler_spans_lost") == 2 * SPANS
+
+
+@virtual_time
+async def test_a_large_trace_is_cut() -> None:
+    """A trace above the bound of a message leaves in several, each within it."""
+    bound = 10_000
+    rig = Rig(Sink(), ReleaseSettings(batch_bytes_max=bound))
+    rig.offer(1)
+    rig.release.offer(large(100, span_bytes=1000))
+    rig.offer(2)
+    await rig.release.flush(1)
+    assert all(len(batch.payload) <= bound for batch in rig.sink.batches)
+    assert all(
+        batch.items == len(otlp.spans_of(batch.payload)) for batch in rig.sink.batches
+    )
+    assert rig.arrived() == {0, 1, 2}
+    assert rig.sink.items == 100 + 2 * SPANS
+    await rig.end()
+
+
+@virtual_time
+async def test_a_span_above_the_bound_is_sent_alone() -> None:
+    """What cannot be cut further is sent as it is; its neighbours keep the bound."""
+    rig = Rig(Sink(), ReleaseSettings(batch_bytes_max=500))
+    rig.release.offer(large(3, span_bytes=1000))
+    await rig.release.flush(1)
+    assert [batch.items for batch in rig.sink.batches] == [1, 1, 1]
+    await rig.end()
+
+
+@virtual_time
+async def test_a_bug_of_the_listener_holds_nothing() -> None:
+    """When ``on_delivered`` raises, no span stays held and no room is lost."""
+    rig = Rig(Sink())
+
+    def fail(_trace_ids: Sequence[bytes]) -> None:
+        raise RuntimeError("a bug")
+
+    release = Release(
+        ReleaseSettings(),
+        consumer=rig.sink,
+        metrics=Metrics(),
+        processor="tail_sampling",
+        on_delivered=fail,
+    )
+    release.offer(kept(1))
+    await release.flush(1)
+    release.check_invariants()
+    assert (release.spans_held, release.bytes_held) == (0, 0)
+    assert release.spans_delivered == SPANS
+    await release.terminate()

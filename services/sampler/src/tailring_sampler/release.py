@@ -4,59 +4,51 @@ Rules:
 
 * What is refused is kept and sent again until it is taken; what is held is bounded, and
   a full stage makes the processor stop judging and refuse new spans. Nothing is lost.
-* What is rejected for what may be in it is sent again in halves, and those again, until
-  the poisonous trace is alone: it costs no other, and of a thousand traces some twenty
-  requests. A trace that is rejected alone is lost by name.
-* spans taken = delivered + lost by each reason + held, always.
-* ``on_delivered`` is called with the ids of the traces of a batch when the next
-  consumer has taken or finally rejected it; with our exporter that is when the backend
-  has answered.
+* Behind a fan-out each branch is delivered to for itself (`release_branch`): what one
+  refuses or rejects is not sent to the others again. Traces are held until all branches
+  have answered.
+* spans taken = delivered + lost by each reason + held, always. Delivered is what every
+  branch took, lost what some branch never gets.
+* ``on_delivered`` is called with the ids of traces when all branches have taken or
+  finally rejected them; with our exporter that is when the backend has answered.
 
 How it works: traces gather in an open batch, which is closed by its size or by its age
-and then joins a queue; as many deliveries run as ``in_flight_max`` allows.
+and then joins a queue; as many batches are under way as ``in_flight_max`` allows, each
+with one delivery for each branch.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
-from tailring_otlpio import SPLIT_REASONS
-from tailring_otlpwire import join
-from tailring_pipeline import (
-    Backoff,
-    Batch,
-    Consumer,
-    FailureLog,
-    Refused,
-    Rejected,
-    RetryConfig,
-    Wakeups,
-    delivery_of,
-)
+from tailring_pipeline import Consumer, Wakeups, branches_of
 from tailring_runtime.logs import get_logger
+from tailring_runtime.losses import Loss
 from tailring_runtime.metrics import Metrics, MetricSpec
 from tailring_runtime.tasks import TaskSet
+from tailring_sampler.release_batch import HeldTrace, ReleaseBatch
+from tailring_sampler.release_branch import Failures, ReleaseBranch
+from tailring_sampler.release_settings import ReleaseSettings
 from tailring_sampler.sampler import KeptTrace
 
 __all__ = ["SPECS", "Release", "ReleaseSettings"]
 
-SECOND_NS = 1_000_000_000
+# The reason for losing what was held when the process stopped.
+TERMINATED = "terminated"
 
 DELIVERED = MetricSpec(
     "tailring_sampler_spans_delivered",
     "counter",
-    "Spans of kept traces that the next component took.",
+    "Spans of kept traces that every next component took.",
     unit="{spans}",
     labels=("processor",),
 )
 LOST = MetricSpec(
     "tailring_sampler_spans_lost",
     "counter",
-    "Spans of kept traces that were lost after the decision, by reason.",
+    "Spans of kept traces that some next component never gets, by reason.",
     unit="{spans}",
     labels=("processor", "reason"),
 )
@@ -76,47 +68,12 @@ HELD_SPANS = MetricSpec(
 HELD_BYTES = MetricSpec(
     "tailring_sampler_release_held_bytes",
     "gauge",
-    "Encoded bytes of kept traces that wait; at the bound the sampler refuses spans.",
+    "Bytes of kept traces that wait, headers included; at the bound the sampler"
+    " refuses spans.",
     unit="By",
     labels=("processor",),
 )
 SPECS = (DELIVERED, LOST, REFUSALS, HELD_SPANS, HELD_BYTES)
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseSettings:
-    """Limits of the release; a batch may exceed its bounds by one trace."""
-
-    batch_spans_max: int = 8192
-    batch_bytes_max: int = 2 << 20
-    # How long the first trace of a batch waits for others.
-    linger_s: float = 0.2
-    # Many, for a `batch` processor behind us answers only when its batch has gone; what
-    # is held is bounded in bytes, and an exporter bounds its own deliveries.
-    in_flight_max: int = 1024
-    # At least a few batches, or deliveries never overlap.
-    held_bytes_max: int = 64 << 20
-    retry: RetryConfig = field(
-        default_factory=lambda: RetryConfig(
-            initial_interval=SECOND_NS // 2,
-            max_interval=10 * SECOND_NS,
-            max_elapsed_time=0,
-        )
-    )
-
-
-class _Batch:
-    """Traces that are sent together; once they are under way, those that are left."""
-
-    def __init__(self) -> None:
-        self.traces: list[KeptTrace] = []
-        self.spans = 0
-        self.size_bytes = 0
-
-    def add(self, trace: KeptTrace) -> None:
-        self.traces.append(trace)
-        self.spans += trace.spans
-        self.size_bytes += trace.size_bytes
 
 
 class Release:
@@ -132,27 +89,34 @@ class Release:
         on_delivered: Callable[[Sequence[bytes]], None] | None = None,
     ) -> None:
         self._settings = settings
-        self._consumer = consumer
         self._metrics = metrics
         self._processor = processor
         self._on_delivered = on_delivered
-        self._log = get_logger(processor=processor)
         self._tasks = TaskSet(f"{processor} release", metrics=metrics)
-        self._open = _Batch()
-        self._queue: deque[_Batch] = deque()
+        self._failures = failures = Failures(
+            get_logger(processor=processor),
+            metrics.counter(REFUSALS, processor=processor),
+        )
+        self._branches = [
+            ReleaseBranch(
+                one, settings=settings, failures=failures, answer=self._answer
+            )
+            for one in branches_of(consumer)
+        ]
+        self._open = self._new_batch()
+        self._queue: deque[ReleaseBatch] = deque()
         self._linger: asyncio.TimerHandle | None = None
-        self._under_way: set[_Batch] = set()
+        self._under_way: set[ReleaseBatch] = set()
         self._changed = Wakeups()
         self._terminated = False
         self.spans_taken = 0
         self.spans_delivered = 0
         self.spans_held = 0
         self.bytes_held = 0
+        # Traces of the spans that were lost by terminating.
+        self._traces_terminated = 0
         self._delivered = metrics.counter(DELIVERED, processor=processor)
-        self._refusals = metrics.counter(REFUSALS, processor=processor)
         self._lost: dict[str, int] = {}
-        self._rejections = FailureLog("Kept traces were rejected.", log=self._log)
-        self._waiting = FailureLog("Kept traces wait.", log=self._log, level="warning")
         self._held_spans = metrics.gauge(HELD_SPANS, processor=processor)
         self._held_bytes = metrics.gauge(HELD_BYTES, processor=processor)
 
@@ -166,15 +130,25 @@ class Release:
         """Spans that were lost here, whatever the reason."""
         return sum(self._lost.values())
 
+    @property
+    def loss(self) -> Loss:
+        """What was held when the process stopped, and is lost by that."""
+        return Loss(self._lost.get(TERMINATED, 0), self._traces_terminated)
+
     def offer(self, trace: KeptTrace) -> None:
         """Take a kept trace; the release owns it afterwards. Needs a running loop."""
         assert not self._terminated
-        self.spans_taken += trace.spans
-        self._hold(trace.spans, trace.size_bytes)
-        self._open.add(trace)
+        bytes_max = self._settings.batch_bytes_max
+        held = self._open.add(trace, bytes_max=bytes_max)
+        if held is None:
+            self.close_batch()
+            held = self._open.add(trace, bytes_max=bytes_max)
+        assert held is not None, "the first trace of a batch is always taken"
+        self.spans_taken += held.spans
+        self._hold(held.spans, held.size_bytes)
         if (
             self._open.spans >= self._settings.batch_spans_max
-            or self._open.size_bytes >= self._settings.batch_bytes_max
+            or self._open.size_bytes >= bytes_max
         ):
             self.close_batch()
         elif self._linger is None:
@@ -188,8 +162,13 @@ class Release:
             self._linger = None
         if self._open.traces:
             self._queue.append(self._open)
-            self._open = _Batch()
+            self._open = self._new_batch()
         self._pump()
+
+    def hurry(self) -> None:
+        """A drain has begun: send again at once what was refused, and more often."""
+        for branch in self._branches:
+            branch.hurry()
 
     async def wait_change(self, timeout_s: float) -> None:
         """Wait until a delivery ended, at most ``timeout_s``."""
@@ -211,109 +190,85 @@ class Release:
         if self._linger is not None:
             self._linger.cancel()
         await self._tasks.close()
-        for batch in (*self._under_way, *self._queue, self._open):
-            self._lose(batch.traces, "terminated")
+        for held in self._owed():
+            self._traces_terminated += 1
+            self._hold(-held.spans, -held.size_bytes)
+            self._count_lost(held.spans, TERMINATED)
         self._under_way.clear()
         self._queue.clear()
-        self._open = _Batch()
-        self._rejections.flush()
-        self._waiting.flush()
+        self._open = self._new_batch()
+        self._failures.flush()
 
     def check_invariants(self) -> None:
         """Assert that every span taken is in one place."""
         left = self.spans_delivered + self.spans_lost
         assert self.spans_taken == left + self.spans_held
-        batches = (*self._under_way, *self._queue, self._open)
-        assert self.spans_held == sum(t.spans for b in batches for t in b.traces)
+        owed = self._owed()
+        assert self.spans_held == sum(held.spans for held in owed)
+        assert self.bytes_held == sum(held.size_bytes for held in owed)
         assert len(self._under_way) <= self._settings.in_flight_max
-        assert (self.bytes_held == 0) == (self.spans_held == 0)
+        assert all(b.branches_left >= 1 for b in self._under_way)
+
+    def _new_batch(self) -> ReleaseBatch:
+        return ReleaseBatch(len(self._branches))
+
+    def _owed(self) -> list[HeldTrace]:
+        batches = (*self._under_way, *self._queue, self._open)
+        return [held for b in batches for held in b.traces if held.branches_left]
 
     def _pump(self) -> None:
         while self._queue and len(self._under_way) < self._settings.in_flight_max:
             batch = self._queue.popleft()
             # Noted here and not by the task: one that is cancelled first never runs.
             self._under_way.add(batch)
-            self._tasks.spawn(self._run(batch), name="deliver kept traces")
+            for branch in self._branches:
+                self._tasks.spawn(self._run(batch, branch), name="deliver kept traces")
 
-    async def _run(self, batch: _Batch) -> None:
+    async def _run(self, batch: ReleaseBatch, branch: ReleaseBranch) -> None:
+        rest = list(batch.traces)
         try:
-            await self._deliver(batch.traces)
+            await branch.deliver(batch, rest)
+        except Exception:
+            # A bug; the task set tells of it. The spans must not be held for ever.
+            self._answer(rest, sum(held.spans for held in rest), "internal")
+            raise
         finally:
             if not self._terminated:
-                self._under_way.discard(batch)
+                batch.branches_left -= 1
+                if not batch.branches_left:
+                    self._under_way.discard(batch)
                 self._changed.wake_all()
                 self._pump()
 
-    async def _deliver(self, rest: list[KeptTrace]) -> None:
-        # `rest` shrinks from the front: what is in it has not been answered for.
-        counts = [len(rest)]  # the next group's size is the last
-        while rest:
-            count = counts.pop()
-            traces = rest[:count]
-            rejected = await self._send(traces)
-            if rejected is not None and _is_suspect(rejected) and count > 1:
-                counts += [count - count // 2, count // 2]
-                continue
-            del rest[:count]
-            if rejected is None:
-                self._settle(traces)
-            else:
-                self._reject(traces, rejected)
+    def _answer(self, traces: list[HeldTrace], lost: int, reason: str) -> None:
+        """One branch has answered for these traces; ``lost`` spans it never gets.
 
-    async def _send(self, traces: list[KeptTrace]) -> Rejected | None:
-        """Deliver one batch, however often it is refused.
-
-        An answer without a number of items means that nothing of it was taken.
+        Nobody knows whose spans a rejected part is: the first traces are charged.
         """
-        spans = sum(trace.spans for trace in traces)
-        batch = Batch(join(piece for one in traces for piece in one.pieces), spans)
-        backoff = Backoff(self._settings.retry)
-        while True:
-            outcome = await delivery_of(batch, self._consumer, log=self._log)
-            if outcome is None:
-                return None
-            if isinstance(outcome, Rejected):
-                items = outcome.items_of(batch)
-                return Rejected(
-                    outcome.reason,
-                    outcome.detail,
-                    items=None if items == spans else items,
-                )
-            self._refusals.add()
-            self._waiting.failed(outcome, outcome.items_of(batch))
-            batch = outcome.remaining or batch
-            await asyncio.sleep(self._delay_s(backoff, outcome))
+        done: list[HeldTrace] = []
+        for held in traces:
+            mine = min(lost, held.spans)
+            lost -= mine
+            if mine > held.spans_lost:
+                held.spans_lost, held.reason = mine, reason
+            held.branches_left -= 1
+            if not held.branches_left:
+                done.append(held)
+        if done:
+            self._settle(done)
 
-    @staticmethod
-    def _delay_s(backoff: Backoff, refused: Refused) -> float:
-        delay_ns = backoff.next_delay_ns(
-            0,
-            jitter=random.random(),
-            retry_after_ns=int(refused.retry_after_s * SECOND_NS),
-        )
-        assert delay_ns is not None, "a release never gives up"
-        return delay_ns / SECOND_NS
-
-    def _settle(self, traces: list[KeptTrace]) -> None:
-        self._let_go(traces)
-        self._count_delivered(sum(trace.spans for trace in traces))
-        if self._on_delivered is not None:
-            self._on_delivered([trace.trace_id for trace in traces])
-
-    def _reject(self, traces: list[KeptTrace], rejected: Rejected) -> None:
-        spans = sum(trace.spans for trace in traces)
-        lost = spans if rejected.items is None else min(rejected.items, spans)
-        self._let_go(traces)
+    def _settle(self, traces: list[HeldTrace]) -> None:
+        """The one way out but for termination: every branch has answered."""
+        spans = sum(held.spans for held in traces)
+        self._hold(-spans, -sum(held.size_bytes for held in traces))
+        lost = 0
+        for held in traces:
+            if held.spans_lost:
+                lost += held.spans_lost
+                self._count_lost(held.spans_lost, held.reason)
         self._count_delivered(spans - lost)
-        self._count_lost(lost, "rejected")
-        self._rejections.failed(rejected, lost)
-        # The backend has answered for all of them; none is under way any more.
         if self._on_delivered is not None:
-            self._on_delivered([trace.trace_id for trace in traces])
-
-    def _lose(self, traces: list[KeptTrace], reason: str) -> None:
-        self._let_go(traces)
-        self._count_lost(sum(trace.spans for trace in traces), reason)
+            self._on_delivered([held.trace.trace_id for held in traces])
 
     def _count_delivered(self, spans: int) -> None:
         self.spans_delivered += spans
@@ -324,17 +279,8 @@ class Release:
         counter = self._metrics.counter(LOST, processor=self._processor, reason=reason)
         counter.add(spans)
 
-    def _let_go(self, traces: list[KeptTrace]) -> None:
-        spans = sum(trace.spans for trace in traces)
-        self._hold(-spans, -sum(trace.size_bytes for trace in traces))
-
     def _hold(self, spans: int, size_bytes: int) -> None:
         self.spans_held += spans
         self.bytes_held += size_bytes
         self._held_spans.add(spans)
         self._held_bytes.add(size_bytes)
-
-
-def _is_suspect(rejected: Rejected) -> bool:
-    """Whether all was rejected for a reason that one trace alone may have given."""
-    return rejected.items is None and rejected.reason in SPLIT_REASONS

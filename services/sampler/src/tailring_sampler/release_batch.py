@@ -1,0 +1,123 @@
+"""The batches that kept traces leave in, and the requests that are made of them.
+
+What it is: traces that are sent together, how many bytes they will be on the wire, and
+who has not answered for each of them.
+
+Rules:
+
+* The size of a batch counts each distinct resource and scope once, as the request does
+  that is made of it. It is never below the size of that request.
+* A trace above the bound is alone in its batch and leaves in several requests, each of
+  which can be sent again alone; only a single span can exceed the bound.
+* A trace is done when every branch has answered for it, delivered or not.
+
+It knows no consumer and sends nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from tailring_otlpwire import WireError, chunk, join
+from tailring_pipeline import Batch
+from tailring_sampler.sampler import KeptTrace
+
+__all__ = ["HeldTrace", "ReleaseBatch", "requests_of"]
+
+# Tag and length of a resource or a scope around its content.
+HEADER_FRAME_BYTES: Final = 6
+
+
+class HeldTrace:
+    """A kept trace on its way, and what is still owed for it."""
+
+    __slots__ = ("branches_left", "reason", "size_bytes", "spans_lost", "trace")
+
+    def __init__(self, trace: KeptTrace, *, size_bytes: int, branches: int) -> None:
+        self.trace = trace
+        # What it adds to its batch: spans, and the headers that it is the first with.
+        self.size_bytes = size_bytes
+        self.branches_left = branches
+        # The most that any branch lost, and why.
+        self.spans_lost = 0
+        self.reason = ""
+
+    @property
+    def spans(self) -> int:
+        """All spans of the trace."""
+        return self.trace.spans
+
+
+class ReleaseBatch:
+    """Traces that are sent together, to each of so many ``branches``."""
+
+    def __init__(self, branches: int) -> None:
+        self.branches_left = branches
+        self.traces: list[HeldTrace] = []
+        self.spans = 0
+        self.size_bytes = 0
+        self._branches = branches
+        self._headers: set[bytes | tuple[bytes, bytes]] = set()
+        # The requests for all traces, made once for all branches.
+        self._whole: list[Batch] | None = None
+
+    def add(self, trace: KeptTrace, *, bytes_max: int) -> HeldTrace | None:
+        """Take the trace; None when the batch would exceed ``bytes_max`` with it.
+
+        The first trace is taken whatever its size.
+        """
+        size_bytes = trace.size_bytes
+        fresh: set[bytes | tuple[bytes, bytes]] = set()
+        for piece in trace.pieces:
+            for key, header in (
+                (piece.resource, piece.resource),
+                ((piece.resource, piece.scope), piece.scope),
+            ):
+                if key not in self._headers and key not in fresh:
+                    fresh.add(key)
+                    size_bytes += len(header) + HEADER_FRAME_BYTES
+        if self.traces and self.size_bytes + size_bytes > bytes_max:
+            return None
+        self._headers |= fresh
+        held = HeldTrace(trace, size_bytes=size_bytes, branches=self._branches)
+        self.traces.append(held)
+        self.spans += trace.spans
+        self.size_bytes += size_bytes
+        return held
+
+    def requests(self, traces: Sequence[HeldTrace], *, bytes_max: int) -> list[Batch]:
+        """Requests with some traces of the batch, made once when it is all of them."""
+        if len(traces) < len(self.traces):
+            return requests_of(traces, bytes_max=bytes_max)
+        if self._whole is None:
+            self._whole = requests_of(traces, bytes_max=bytes_max)
+        return self._whole
+
+
+def requests_of(traces: Sequence[HeldTrace], *, bytes_max: int) -> list[Batch]:
+    """Requests with these traces; one, unless it is a single trace above the bound."""
+    spans = sum(held.spans for held in traces)
+    payload = join(piece for held in traces for piece in held.trace.pieces)
+    whole = Batch(payload, spans)
+    return [whole] if len(traces) > 1 else _cut(whole, bytes_max)
+
+
+def _cut(batch: Batch, bytes_max: int) -> list[Batch]:
+    size = len(batch.payload)
+    if size <= bytes_max or batch.items < 2:
+        return [batch]
+    # By their mean size first; what is still too large then is cut again.
+    spans_max = max(batch.items // -(-size // bytes_max), 1)
+    try:
+        payloads = chunk(batch.payload, spans_max)
+    except WireError:
+        # Headers so large that repeating them would cost more than it helps.
+        return [batch]
+    cut: list[Batch] = []
+    left = batch.items
+    for payload in payloads:
+        items = min(spans_max, left)
+        left -= items
+        cut += _cut(Batch(payload, items), bytes_max)
+    return cut
