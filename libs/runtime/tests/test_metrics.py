@@ -84,6 +84,16 @@ def test_histogram_buckets_are_cumulative_and_closed_above() -> None:
     assert page.value("otelcol_latency_count") == 4
 
 
+def test_a_value_met_often_is_observed_at_once() -> None:
+    """Observing a value so many times is as good as one by one."""
+    metrics = Metrics()
+    histogram = metrics.histogram(LATENCY, endpoint="a:1")
+    histogram.observe(7, 1_000_000)
+    histogram.observe(1, 0)
+    assert histogram.count == 1_000_000
+    assert histogram.sum == 7_000_000
+
+
 def test_histogram_without_buckets_has_the_usual_ones() -> None:
     """A spec without bounds gets OpenTelemetry's default bounds."""
     metrics = Metrics()

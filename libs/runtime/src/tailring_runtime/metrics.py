@@ -121,10 +121,10 @@ class Histogram:
         self.counts = [0] * (len(bounds) + 1)
         self.sum: float = 0
 
-    def observe(self, value: float) -> None:
-        """Count one value in the unit of the spec."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
+    def observe(self, value: float, times: int = 1) -> None:
+        """Count one value in the unit of the spec, as often as it was met."""
+        self.counts[bisect_left(self.bounds, value)] += times
+        self.sum += value * times
 
     @property
     def count(self) -> int:

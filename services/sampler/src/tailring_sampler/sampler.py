@@ -67,7 +67,7 @@ class Sampler:
         # Ages in whole seconds -> how often, until the shell takes them.
         self.late_ages_s: dict[int, int] = {}
         self.removal_ages_s: dict[int, int] = {}
-        self._headers = HeaderCache(HEADERS_MAX)
+        self.headers = HeaderCache(HEADERS_MAX)
         self._door = Door.DECIDED
 
     def ingest(self, payload: bytes, now_ns: int) -> list[KeptTrace]:
@@ -75,15 +75,23 @@ class Sampler:
 
         Raises `WireError` for a malformed request, and then nothing was taken.
         """
-        return self._take(group(payload, self._headers), now_ns=now_ns, age_ns=0)
+        return self._take(group(payload, self.headers), now_ns=now_ns, age_ns=0)
 
     def take_in(self, handed: HandedTrace, now_ns: int) -> list[KeptTrace]:
         """Take a trace that another sampler gave up; as `ingest`."""
-        slices = group(handed.payload, self._headers)
+        slices = group(handed.payload, self.headers)
         return self._take(slices, now_ns=now_ns, age_ns=handed.age_ns)
 
+    def is_due(self, now_ns: int) -> bool:
+        """Whether `judge_due` has anything to do now."""
+        return self.buffer.is_due(now_ns)
+
     def judge_due(self, now_ns: int, *, traces_max: int) -> tuple[int, list[KeptTrace]]:
-        """Judge at most ``traces_max`` due traces: how many were, and the kept ones."""
+        """Judge at most ``traces_max`` due traces: how many were, and the kept ones.
+
+        The work is bounded, also what is spent on deadlines that moved: fewer or none
+        do not mean that no more are due, `is_due` says so.
+        """
         records = self.buffer.take_due(now_ns, traces_max)
         kept: list[KeptTrace] = []
         for at, verdict in enumerate(self.judge.judge(records)):

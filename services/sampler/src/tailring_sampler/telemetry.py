@@ -144,11 +144,19 @@ BYTES_HELD = MetricSpec(
     unit="By",
     labels=("processor",),
 )
+HEADERS_HELD = MetricSpec(
+    _OWN + "headers_held_bytes",
+    "gauge",
+    "Resource and scope headers that are kept to be shared by traces.",
+    unit="By",
+    labels=("processor",),
+)
 
 SPECS = (
     VOTES, DECISIONS, CACHE_ANSWERS, NEW_TRACES, TICK_DURATION, LATE_AGE, REMOVAL_AGE,
     EVALUATION_ERRORS, EXECUTIONS, EXECUTION_TIME, DROPPED_TOO_EARLY, LIVE_TRACES,
     SPANS_RECEIVED, SPANS_LEFT, TRACES_LEFT, SPANS_HELD, TRACES_PENDING, BYTES_HELD,
+    HEADERS_HELD,
 )  # fmt: skip
 
 _DECISIONS = (Decision.SAMPLED, Decision.NOT_SAMPLED, Decision.DROPPED)
@@ -210,7 +218,8 @@ class SamplerTelemetry:
                 sampled=_sampled(decision),
                 decision=decision.value,
             )
-        for decision in _DECISIONS[:2]:
+        for decision in _DECISIONS:
+            # Upstream has one label: what is dropped adds to what is not sampled.
             self._follow(
                 CACHE_ANSWERS,
                 partial(sampler.cache_answers.__getitem__, decision),
@@ -253,11 +262,12 @@ class SamplerTelemetry:
                 self._follow(TRACES_LEFT, traces_left, **labels)
 
     def _follow_holdings(self) -> None:
-        buffer = self._sampler.buffer
+        buffer, headers = self._sampler.buffer, self._sampler.headers
         holdings: tuple[tuple[MetricSpec, Callable[[], int]], ...] = (
             (SPANS_HELD, lambda: buffer.spans_held),
             (TRACES_PENDING, lambda: buffer.traces_pending),
             (BYTES_HELD, lambda: buffer.bytes_held),
+            (HEADERS_HELD, lambda: headers.size_bytes),
         )
         for spec, read in holdings:
             gauge = self._metrics.gauge(spec, processor=self._processor)
@@ -289,6 +299,5 @@ def _errors(sampler: Sampler) -> int:
 
 def _observe(histogram: Histogram, ages_s: dict[int, int]) -> None:
     for age_s, times in ages_s.items():
-        for _ in range(times):
-            histogram.observe(age_s)
+        histogram.observe(age_s, times)
     ages_s.clear()
