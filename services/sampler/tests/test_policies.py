@@ -164,6 +164,31 @@ def test_a_negative_upper_bound_is_a_window() -> None:
     assert not keeps(LatencyWindow(-10, -1), lasting(5 * MS))
 
 
+LEAST, MOST = -(2**63), 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("lower_ms", "upper_ms", "duration_ns", "kept"),
+    [
+        (LEAST, MOST, 5 * MS, True),
+        (LEAST, -1, -MS, True),
+        (LEAST, -1, -MS + 1, False),
+        (-1, MOST, -MS + 1, True),
+        (MOST, MOST, 5 * MS, False),
+        (LEAST, LEAST, -5 * MS, False),
+        (LEAST, MOST, LEAST, True),
+    ],
+)
+def test_a_latency_window_may_be_any_two_numbers(
+    lower_ms: int, upper_ms: int, duration_ns: int, kept: bool
+) -> None:
+    """Bounds that no 64-bit duration reaches hold all or nothing, and never wrap."""
+    ends = (2**63 - 1, 2**63) if duration_ns == LEAST else (NOW_NS + duration_ns,)
+    start_ns = 2**63 - 1 if duration_ns == LEAST else NOW_NS
+    record = timed(*((start_ns, end_ns) for end_ns in ends))
+    assert keeps(LatencyWindow(lower_ms, upper_ms), record) is kept
+
+
 TIMES = st.one_of(
     st.just(0),
     st.integers(NOW_NS, NOW_NS + 20 * MS),

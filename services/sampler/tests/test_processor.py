@@ -97,6 +97,20 @@ async def test_a_trace_is_exported_when_its_wait_is_over() -> None:
 
 
 @virtual_time
+async def test_one_tick_gets_past_any_number_of_moved_deadlines() -> None:
+    """A due trace behind thousands that were renewed leaves in the same tick."""
+    rig = Rig(decision_wait_from="last")
+    renewed = [(number, 0) for number in range(1, 5001)]
+    await rig.send(*renewed, (9999, 0))
+    await asyncio.sleep(1)
+    await rig.send(*renewed)
+    await asyncio.sleep(4)
+    await rig.processor.tick()
+    assert rig.processor.release.spans_taken == 1
+    await rig.drain()
+
+
+@virtual_time
 async def test_a_malformed_request_is_rejected() -> None:
     """Bytes that are no request are a permanent error and change nothing."""
     rig = Rig()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tailring_otlpwire import HeaderCache, TraceSlice, chunk, group, join
 from tailring_sampler.doors import Decision, Door
 from tailring_sampler.record import TraceRecord
-from tailring_sampler.timewheel import STALE_MAX
+from tailring_sampler.timewheel import PASSED_MAX, STALE_MAX
 from tailring_sampler.tracebuffer import TraceBuffer
 from tailring_testkit import otlp, requests
 
@@ -133,6 +133,30 @@ def test_a_silent_trace_moves_its_deadline_without_new_entries() -> None:
     assert buffer.statistics()["wheel_entries"] == 1
     assert not buffer.take_due(5 * SECOND_NS + 900_000_000, 10)
     assert buffer.take_due(6 * SECOND_NS, 10)
+
+
+def test_moved_deadlines_are_looked_at_in_portions() -> None:
+    """One call passes over a bounded number of entries, and `is_due` tells of more."""
+    buffer = buffer_of(from_last=True, traces_max=10_000)
+    buffer.add(slices(*range(2 * PASSED_MAX + 1)), 0)
+    buffer.add(slices(*range(2 * PASSED_MAX)), SECOND_NS)
+    for taken in (0, 0, 1):
+        assert buffer.is_due(5 * SECOND_NS)
+        records = buffer.take_due(5 * SECOND_NS, 10)
+        assert len(records) == taken
+        drop(buffer, records, 5 * SECOND_NS)
+        buffer.check_invariants()
+    assert not buffer.is_due(5 * SECOND_NS)
+    assert buffer.is_due(6 * SECOND_NS)
+    assert len(buffer.take_due(6 * SECOND_NS, 10_000)) == 2 * PASSED_MAX
+
+
+def test_nothing_held_is_never_due() -> None:
+    """An empty buffer, and one whose traces are all to come, have nothing to do."""
+    buffer = buffer_of()
+    assert not buffer.is_due(10**18)
+    buffer.add(slices(1), 3)
+    assert not buffer.is_due(5 * SECOND_NS - 1)
 
 
 def test_pieces_of_one_header_become_one() -> None:

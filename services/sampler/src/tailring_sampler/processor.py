@@ -24,11 +24,12 @@ from tailring_otlpwire import WireError
 from tailring_pipeline import Batch, Consumer, Refused, Rejected
 from tailring_runtime.config import ComponentId
 from tailring_runtime.logs import get_logger
+from tailring_runtime.losses import Loss
 from tailring_runtime.metrics import Metrics
 from tailring_runtime.tasks import TaskSet
 from tailring_sampler.config import TailSamplingConfig
 from tailring_sampler.decisions import DecisionMemory
-from tailring_sampler.doors import Door
+from tailring_sampler.doors import Decision, Door
 from tailring_sampler.judge import Judge
 from tailring_sampler.release import Release, ReleaseSettings
 from tailring_sampler.sampler import Sampler
@@ -81,7 +82,7 @@ class ProcessorSettings:
 
 
 class TailSamplingProcessor:
-    """A `Stage` and `Consumer`; see the module's rules.
+    """A `Stage`, `Consumer`, `Losing` and `Hurrying`; see the module's rules.
 
     ``name`` is the component's id, ``tail_sampling`` or ``tail_sampling/foo``.
     """
@@ -98,6 +99,7 @@ class TailSamplingProcessor:
         settings = settings if settings is not None else ProcessorSettings()
         self._config = config
         self._clock_ns = settings.clock_ns
+        self.name = str(name)
         self._log = get_logger(processor=str(name))
         prefix = f"{name.name}." if name.name else ""
         self.sampler = build_sampler(config, label_prefix=prefix)
@@ -131,6 +133,16 @@ class TailSamplingProcessor:
         for trace in kept:
             self.release.offer(trace)
 
+    @property
+    def loss(self) -> Loss:
+        """What was held when the process stopped, and is lost by that."""
+        left = (Door.ABANDONED, Decision.PENDING)
+        buffer = self.sampler.buffer
+        abandoned = Loss(
+            buffer.spans_left.get(left, 0), buffer.traces_left.get(left, 0)
+        )
+        return abandoned + self.release.loss
+
     async def start(self) -> None:
         """Begin to tick."""
         self._ticker = self._tasks.spawn(self._tick_forever(), name="decision tick")
@@ -138,6 +150,10 @@ class TailSamplingProcessor:
     def close(self) -> None:
         """Refuse new batches; what is held goes on being judged."""
         self._closed = True
+
+    def hurry(self) -> None:
+        """A drain has begun: kept traces that were refused are sent again soon."""
+        self.release.hurry()
 
     async def join(self, timeout_s: float) -> None:
         """Judge or discard all that is held, and deliver it, within ``timeout_s``."""
@@ -171,18 +187,31 @@ class TailSamplingProcessor:
     async def tick(self) -> None:
         """Judge what is due now, letting the event loop run in between."""
         begun_ns = slice_ns = self._clock_ns()
-        while not self.release.full and not self._terminated:
-            judged, kept = self.sampler.judge_due(begun_ns, traces_max=SLICE_TRACES_MAX)
+        while self._goes_on(begun_ns):
+            _, kept = self.sampler.judge_due(begun_ns, traces_max=SLICE_TRACES_MAX)
             for trace in kept:
                 self.release.offer(trace)
-            if judged == 0:
-                break
             now_ns = self._clock_ns()
             if now_ns - slice_ns >= SLICE_NS:
                 await asyncio.sleep(0)
                 slice_ns = self._clock_ns()
         self._log_errors()
         self._telemetry.tick(self._clock_ns() - begun_ns)
+
+    def _goes_on(self, now_ns: int) -> bool:
+        blocked = self.release.full or self._terminated
+        return not blocked and self.sampler.is_due(now_ns)
+
+    def check_invariants(self) -> None:
+        """Assert that no span is lost between the parts. Slow: for tests."""
+        self.sampler.check_invariants()
+        self.release.check_invariants()
+        kept = sum(
+            spans
+            for (_, decision), spans in self.sampler.buffer.spans_left.items()
+            if decision is Decision.SAMPLED
+        )
+        assert self.release.spans_taken == kept
 
     async def _tick_forever(self) -> None:
         while True:

@@ -1,7 +1,7 @@
 """When each pending trace is due.
 
 What it is: slots of 100 ms, each with the records that are due in it; slot numbers in a
-heap, and a queue of the records whose slot has come.
+heap, and the slot whose time has come as a queue.
 
 Rules:
 
@@ -13,6 +13,8 @@ Rules:
 * A deadline that moves later is only noted in the record; the wheel learns of it when
   the old slot comes up. One that moves earlier gets a second entry.
 * Stale entries are cleared away when they are more than the valid ones.
+* The work of one `take_due` is bounded, whatever is stale or moved: it may give out
+  nothing although `is_due` says that there is more to look at.
 
 It does not know why a trace is due, and owns no clock.
 """
@@ -29,12 +31,14 @@ from mypy_extensions import i64
 from tailring_sampler.doors import Decision
 from tailring_sampler.record import NOWHERE, READY, TraceRecord
 
-__all__ = ["STALE_MAX", "TimeWheel"]
+__all__ = ["PASSED_MAX", "STALE_MAX", "TimeWheel"]
 
 # Width of a slot: how late a due trace can be noticed.
 SLOT_NS: Final = 100_000_000
 # Stale entries that are tolerated beside the valid ones before they are cleared away.
 STALE_MAX: Final = 1024
+# Entries that one `take_due` passes over, beside the records that it gives out.
+PASSED_MAX: Final = 1024
 
 _PENDING: Final = Decision.PENDING
 
@@ -45,7 +49,9 @@ class TimeWheel:
     def __init__(self) -> None:
         # All entries, stale ones included.
         self.entries: int = 0
+        # The slot that is being emptied, and its number. READY: all that was expired.
         self._ready: deque[TraceRecord] = deque()
+        self._ready_slot: i64 = READY
         self._slots: dict[int, list[TraceRecord]] = {}
         self._slot_heap: list[int] = []
 
@@ -66,23 +72,26 @@ class TimeWheel:
             entries.append(record)
         self.entries += 1
 
+    def is_due(self, now_ns: int) -> bool:
+        """Whether there is anything for `take_due` to look at."""
+        if len(self._ready) > 0:
+            return True
+        return len(self._slot_heap) > 0 and self._slot_heap[0] <= now_ns // SLOT_NS
+
     def take_due(self, now_ns: int, records_max: int) -> list[TraceRecord]:
         """At most ``records_max`` records whose time has come; they leave the wheel."""
-        self._collect(now_ns)
         now: i64 = now_ns
         taken: list[TraceRecord] = []
-        while len(taken) < records_max and len(self._ready) > 0:
+        passed: i64 = 0
+        while len(taken) < records_max and passed < PASSED_MAX:
+            if len(self._ready) == 0 and not self._next_slot(now_ns):
+                break
             record = self._ready.popleft()
             self.entries -= 1
-            if record.slot != READY or record.decision is not _PENDING:
-                continue
-            record.slot = NOWHERE
-            if record.held:
-                continue
-            if record.due_ns > now:
-                self.schedule(record, record.due_ns)
-            else:
+            if self._comes_up(record, now):
                 taken.append(record)
+            else:
+                passed += 1
         return taken
 
     def expire(self, records: Iterable[TraceRecord], now_ns: int) -> None:
@@ -90,6 +99,7 @@ class TimeWheel:
         self._slots = {}
         self._slot_heap = []
         self._ready = deque()
+        self._ready_slot = READY
         for record in records:
             record.held = False
             record.due_ns = now_ns
@@ -110,20 +120,34 @@ class TimeWheel:
         for record in pending:
             assert record.held or record.slot != NOWHERE
             if record.slot >= 0:
-                assert record in self._slots[record.slot]
+                assert record in self._entries_of(record.slot)
                 # Noticed in time. A deadline from before the clock began is in slot 0.
                 assert record.slot == 0 or record.due_ns > (record.slot - 1) * SLOT_NS
 
-    def _collect(self, now_ns: int) -> None:
-        now_slot = now_ns // SLOT_NS
-        while len(self._slot_heap) > 0 and self._slot_heap[0] <= now_slot:
-            slot = heappop(self._slot_heap)
-            for record in self._slots.pop(slot):
-                if record.slot == slot and record.decision is _PENDING:
-                    record.slot = READY
-                    self._ready.append(record)
-                else:
-                    self.entries -= 1
+    def _next_slot(self, now_ns: int) -> bool:
+        """Begin to empty the first slot whose time has come, if there is one."""
+        if not self.is_due(now_ns):
+            return False
+        slot = heappop(self._slot_heap)
+        self._ready = deque(self._slots.pop(slot))
+        self._ready_slot = slot
+        return True
+
+    def _comes_up(self, record: TraceRecord, now: i64) -> bool:
+        """Whether a record whose entry came up is due; it has no entry any more."""
+        if record.slot != self._ready_slot or record.decision is not _PENDING:
+            return False
+        record.slot = NOWHERE
+        if record.held:
+            return False
+        if record.due_ns > now:
+            self.schedule(record, record.due_ns)
+            return False
+        return True
+
+    def _entries_of(self, slot: int) -> list[TraceRecord]:
+        entries = list(self._slots.get(slot, []))
+        return [*self._ready, *entries] if slot == self._ready_slot else entries
 
     def _rebuild(self) -> None:
         kept: dict[int, list[TraceRecord]] = {}
@@ -133,7 +157,7 @@ class TimeWheel:
                 kept[slot] = valid
         self._slots = kept
         self._slot_heap = sorted(kept)
-        self._ready = deque(record for record in self._ready if record.slot == READY)
+        self._ready = deque(r for r in self._ready if r.slot == self._ready_slot)
         self.entries = self._count()
 
     def _count(self) -> int:

@@ -134,11 +134,16 @@ class TraceBuffer:
         key = (Door.LATE, decision)
         self.spans_left[key] = self.spans_left.get(key, 0) + spans
 
+    def is_due(self, now_ns: int) -> bool:
+        """Whether `take_due` has anything to look at now."""
+        return self._wheel.is_due(now_ns)
+
     def take_due(self, now_ns: int, traces_max: int) -> list[TraceRecord]:
         """At most ``traces_max`` records whose time has come, longest due first.
 
-        They are still pending: the caller decides or gives up each one before it calls
-        anything else.
+        Fewer or none do not mean that no more are due: the work is bounded. They are
+        still pending: the caller decides or gives up each one before it calls anything
+        else.
         """
         return self._wheel.take_due(now_ns, traces_max)
 

@@ -6,12 +6,13 @@ start or end of 0 is unset and is replaced by the next span's.
 
 Without an upper bound the largest duration of any prefix decides, which the summary
 carries. With one, a trace is kept as soon as some prefix falls into the window, so the
-order of arrival matters, as it does upstream; then the times of all spans are read.
+order of arrival matters, as it does upstream; then the times of the spans are read, as
+far as that one.
 """
 
 from __future__ import annotations
 
-from tailring_otlpwire import span_times
+from tailring_otlpwire import lasts_within
 from tailring_runtime.config import ConfigModel, Int
 from tailring_sampler.policies.policy import NOT_SAMPLED, SAMPLED, Needs, Trace, Vote
 from tailring_sampler.policies.registry import PolicyType
@@ -37,14 +38,9 @@ def milliseconds(duration_ns: int) -> int:
     return -(-duration_ns // _MS_NS)
 
 
-def difference_ns(end_ns: int, start_ns: int) -> int:
-    """What upstream makes of two unsigned times: signed, saturating at 64 bits."""
-    difference = _signed(end_ns) - _signed(start_ns)
-    return max(_INT64_MIN, min(difference, _INT64_MAX))
-
-
-def _signed(time_ns: int) -> int:
-    return time_ns - (1 << 64) if time_ns > _INT64_MAX else time_ns
+def shortest_above(bound_ms: int) -> int:
+    """The least duration in ns that is more than ``bound_ms`` whole milliseconds."""
+    return (bound_ms + 1) * _MS_NS if bound_ms >= 0 else bound_ms * _MS_NS + 1
 
 
 class Latency:
@@ -68,21 +64,17 @@ class LatencyWindow:
     needs = Needs.SPANS
 
     def __init__(self, threshold_ms: int, upper_ms: int) -> None:
-        self._threshold_ms = threshold_ms
-        self._upper_ms = upper_ms
+        self._least_ns = max(shortest_above(threshold_ms), _INT64_MIN)
+        self._most_ns = min(shortest_above(upper_ms) - 1, _INT64_MAX)
+        # Beyond what 64 bits can say, which no duration reaches.
+        self._empty = self._least_ns > _INT64_MAX or self._most_ns < _INT64_MIN
 
     def evaluate(self, trace: Trace) -> Vote:
         """Keep as soon as the duration so far falls into the window."""
-        earliest = 0
-        latest = 0
-        for piece in trace.pieces:
-            for start_ns, end_ns in span_times(piece.spans):
-                if earliest == 0 or start_ns < earliest:
-                    earliest = start_ns
-                latest = max(latest, end_ns)
-                duration_ms = milliseconds(difference_ns(latest, earliest))
-                if self._threshold_ms < duration_ms <= self._upper_ms:
-                    return SAMPLED
+        if self._empty:
+            return NOT_SAMPLED
+        if lasts_within(trace.pieces, self._least_ns, self._most_ns):
+            return SAMPLED
         return NOT_SAMPLED
 
 
