@@ -212,9 +212,26 @@ async def test_a_span_above_the_bound_is_sent_alone() -> None:
 
 
 @virtual_time
+async def test_large_headers_are_not_repeated_without_end() -> None:
+    """Tiny spans below a resource above the bound do not become many times as much."""
+    span = [
+        otlp.span(bytes(16), serial.to_bytes(8, "big")) for serial in range(1, 1001)
+    ]
+    (part,) = group(otlp.request(*span, resource={"big": "x" * 5000}), HeaderCache(4))
+    rig = Rig(Sink(), ReleaseSettings(batch_bytes_max=4000))
+    rig.release.offer(kept_of(part))
+    await rig.release.flush(1)
+    assert rig.sink.items == 1000
+    size_bytes = int(part.byte_count) + 5000
+    assert sum(len(batch.payload) for batch in rig.sink.batches) < 2.1 * size_bytes
+    await rig.end()
+
+
+@virtual_time
 async def test_a_bug_of_the_listener_holds_nothing() -> None:
-    """When ``on_delivered`` raises, no span stays held and no room is lost."""
+    """When ``on_delivered`` raises, no span stays held and none is lost by that."""
     rig = Rig(Sink())
+    rig.sink.script([Rejected("invalid_argument", "sent again in halves")])
 
     def fail(_trace_ids: Sequence[bytes]) -> None:
         raise RuntimeError("a bug")
@@ -227,8 +244,9 @@ async def test_a_bug_of_the_listener_holds_nothing() -> None:
         on_delivered=fail,
     )
     release.offer(kept(1))
+    release.offer(kept(2))
     await release.flush(1)
     release.check_invariants()
     assert (release.spans_held, release.bytes_held) == (0, 0)
-    assert release.spans_delivered == SPANS
+    assert release.spans_delivered == 2 * SPANS
     await release.terminate()

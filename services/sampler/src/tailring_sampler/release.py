@@ -267,8 +267,13 @@ class Release:
                 lost += held.spans_lost
                 self._count_lost(held.spans_lost, held.reason)
         self._count_delivered(spans - lost)
-        if self._on_delivered is not None:
+        if self._on_delivered is None:
+            return
+        try:
             self._on_delivered([held.trace.trace_id for held in traces])
+        except Exception as error:
+            # Its bug must cost no span, and it owes us nothing.
+            self._failures.log.error("a listener failed", exc_info=error)
 
     def _count_delivered(self, spans: int) -> None:
         self.spans_delivered += spans

@@ -8,7 +8,8 @@ Rules:
 * The size of a batch counts each distinct resource and scope once, as the request does
   that is made of it. It is never below the size of that request.
 * A trace above the bound is alone in its batch and leaves in several requests, each of
-  which can be sent again alone; only a single span can exceed the bound.
+  which can be sent again alone. A single span can exceed the bound, and a request of
+  large headers: repeated, they take at most as many bytes as the trace.
 * A trace is done when every branch has answered for it, delivered or not.
 
 It knows no consumer and sends nothing.
@@ -104,20 +105,27 @@ def requests_of(traces: Sequence[HeldTrace], *, bytes_max: int) -> list[Batch]:
 
 
 def _cut(batch: Batch, bytes_max: int) -> list[Batch]:
-    size = len(batch.payload)
-    if size <= bytes_max or batch.items < 2:
-        return [batch]
-    # By their mean size first; what is still too large then is cut again.
-    spans_max = max(batch.items // -(-size // bytes_max), 1)
-    try:
-        payloads = chunk(batch.payload, spans_max)
-    except WireError:
-        # Headers so large that repeating them would cost more than it helps.
-        return [batch]
-    cut: list[Batch] = []
-    left = batch.items
-    for payload in payloads:
-        items = min(spans_max, left)
-        left -= items
-        cut += _cut(Batch(payload, items), bytes_max)
-    return cut
+    todo = [batch]
+    done: list[Batch] = []
+    # Headers are repeated in each part. Where they outweigh the spans, repeating them
+    # all does not help and a request could become a thousand times its size.
+    spare_bytes = len(batch.payload)
+    while todo:
+        part = todo.pop()
+        size = len(part.payload)
+        if size <= bytes_max or part.items < 2:
+            done.append(part)
+            continue
+        # By their mean size first; what is still too large then is cut again.
+        spans_max = max(part.items // -(-size // bytes_max), 1)
+        try:
+            payloads = chunk(part.payload, spans_max, copies_bytes_max=spare_bytes)
+        except WireError:
+            done.append(part)
+            continue
+        spare_bytes -= max(sum(map(len, payloads)) - size, 0)
+        items = [
+            min(spans_max, part.items - at * spans_max) for at in range(len(payloads))
+        ]
+        todo += [*map(Batch, payloads, items)][::-1]
+    return done
