@@ -9,6 +9,7 @@ import pytest
 
 from tailring_pipeline import Batch, Refused, Rejected
 from tailring_runtime.config import ComponentId
+from tailring_runtime.losses import Loss
 from tailring_runtime.metrics import Metrics
 from tailring_sampler.config import TailSamplingConfig
 from tailring_sampler.processor import ProcessorSettings, TailSamplingProcessor
@@ -65,8 +66,9 @@ class Rig:
         self.processor.close()
         await self.processor.join(timeout_s)
         await self.processor.terminate()
-        self.processor.sampler.check_invariants()
-        self.processor.release.check_invariants()
+        self.processor.check_invariants()
+        assert self.processor.release.spans_held == 0
+        assert self.processor.sampler.buffer.spans_held == 0
 
     def value(self, name: str, **labels: str) -> float:
         """A metric of upstream's."""
@@ -194,7 +196,37 @@ async def test_a_drain_ends_at_its_deadline() -> None:
     await rig.drain(timeout_s=10)
     assert asyncio.get_running_loop().time() - begun_s < 11
     abandoned = rig.metrics.value("tailring_sampler_spans_left", door="abandoned")
+    assert abandoned > 0
     assert abandoned + rig.metrics.value("tailring_sampler_spans_lost") == 500
+    assert rig.processor.loss == Loss(spans=500, traces=500)
+
+
+@virtual_time
+async def test_what_is_dropped_on_purpose_is_no_loss() -> None:
+    """Evicted, rejected and discarded spans do not make a stop unclean."""
+    rig = Rig(num_traces=2, drop_pending_traces_on_shutdown=True, decision_wait="1s")
+    rig.sink.script([Rejected("bad", "no")])
+    await rig.processor.start()
+    await rig.send((1, 0))
+    await asyncio.sleep(2)
+    await rig.send((2, 0), (3, 0), (4, 0))
+    await rig.drain()
+    assert rig.metrics.value("tailring_sampler_spans_lost", reason="rejected") == 1
+    assert rig.processor.loss == Loss()
+
+
+@virtual_time
+async def test_a_drain_hurries_what_was_refused() -> None:
+    """Told that a drain has begun, the processor sends again without the long wait."""
+    rig = Rig(decision_wait="1s")
+    rig.sink.refuse()
+    await rig.processor.start()
+    await rig.send((1, 0))
+    await asyncio.sleep(600)
+    rig.sink.take()
+    rig.processor.hurry()
+    await rig.drain(timeout_s=0.5)
+    assert rig.sink.items == 1
 
 
 @virtual_time
