@@ -248,6 +248,29 @@ def test_a_file_of_the_router_is_refused(
     assert "run that with tailring-router" in " ".join(capsys.readouterr().err.split())
 
 
+def test_there_is_nothing_to_resolve(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sampler has no resolver: `resolve` says so, fails, and prints no endpoint."""
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(tree_of("localhost:1")))
+    assert command.main(["resolve", "--config", str(path)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "this configuration has no resolver" in said.err
+    assert "tailring-router" in said.err
+
+
+def test_resolve_reads_the_file_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong file is a wrong file to every sub-command: its problems, exit code 2."""
+    path = tmp_path / "config.yaml"
+    path.write_text("receivers: {otlpp: {}}\n")
+    assert command.main(["resolve", "--config", str(path)]) == 2
+    assert "otlpp" in capsys.readouterr().err
+
+
 async def test_one_component_in_two_pipelines_adds_up(tmp_path: Path) -> None:
     """A component that two pipelines name is made twice and counted in one series."""
     async with Backend() as backend:

@@ -34,12 +34,23 @@ def _run(loaded: Loaded, settings: Settings) -> int:
     return run(loaded, settings)
 
 
+def _resolve(_loaded: Loaded, _settings: Settings) -> int:
+    from tailring_runtime.errors import RuntimeFailure
+
+    # Not an empty success: whoever asks for endpoints has the wrong file or service.
+    raise RuntimeFailure(
+        "this configuration has no resolver: a sampler is sent to; who the samplers are"
+        " is resolved by tailring-router"
+    )
+
+
 COMMAND = ServiceCommand(
     name="tailring-sampler",
     description="Tier 2: holds traces until they can be judged, exports what it keeps.",
     version=_version,
     registry=_registry,
     run=_run,
+    resolve=_resolve,
 )
 
 

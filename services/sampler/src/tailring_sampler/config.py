@@ -38,7 +38,7 @@ from tailring_runtime.config import (
 )
 from tailring_sampler.errors import PluginError
 from tailring_sampler.judge import NamedPolicy
-from tailring_sampler.policies import PolicyType, policy_types
+from tailring_sampler.policies import PolicyType, build_policy, policy_types
 from tailring_sampler.policies.built_in import NOT_IN_THIS_VERSION
 from tailring_sampler.tracebuffer import WAITS_MAX
 
@@ -60,9 +60,8 @@ class PolicyBlock(ConfigModel):
 
     def named_policy(self, label_prefix: str = "") -> NamedPolicy:
         """The policy, ready to judge, under its name as metrics show it."""
-        policy_type = policy_types()[self.type]
-        block = getattr(self, self.type)
-        return NamedPolicy(label_prefix + self.name, policy_type.build(block))
+        policy = build_policy(policy_types()[self.type], getattr(self, self.type))
+        return NamedPolicy(label_prefix + self.name, policy)
 
 
 @cache
@@ -87,7 +86,18 @@ def _read_policy(value: Any, info: ValidationInfo) -> Any:
         raise _problem("policy name cannot be empty", key="name")
     written = value.get("type") or ""
     policy_type = _type_of(str(name), str(written))
-    return _block_model(policy_type).model_validate(value, context=info.context)
+    block = _block_model(policy_type).model_validate(value, context=info.context)
+    _try_to_build(block)
+    return block
+
+
+def _try_to_build(block: PolicyBlock) -> None:
+    """Find now what would fail at start. Each processor builds policies of its own."""
+    try:
+        block.named_policy()
+    except PluginError as error:
+        message = f'failed to create policy evaluator for "{block.name}": {error}'
+        raise _problem(message, key=block.type) from error
 
 
 def _type_of(name: str, written: str) -> PolicyType[Any]:

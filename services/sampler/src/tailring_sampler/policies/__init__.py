@@ -8,6 +8,7 @@ from tailring_sampler.policies.probabilistic import Probabilistic, Probabilistic
 from tailring_sampler.policies.registry import (
     ENTRY_POINT_GROUP,
     PolicyType,
+    build_policy,
     collect_types,
 )
 from tailring_sampler.policies.status_code import StatusCode, StatusCodeConfig
@@ -28,6 +29,7 @@ __all__ = [
     "StatusCodeConfig",
     "Trace",
     "Vote",
+    "build_policy",
     "collect_types",
     "policy_types",
 ]

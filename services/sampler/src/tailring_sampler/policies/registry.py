@@ -2,6 +2,9 @@
 
 A package adds a policy by an entry point of the group ``tailring.policies`` whose value
 is a `PolicyType`. A plug-in may not take the name of a type that is there already.
+
+A plug-in's code is not ours: whatever it raises while it is loaded or while it builds a
+policy becomes a `PluginError`, and that a problem of the configuration.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from tailring_runtime.config import ConfigModel
 from tailring_sampler.errors import PluginError
 from tailring_sampler.policies.policy import Policy
 
-__all__ = ["ENTRY_POINT_GROUP", "PolicyType", "collect_types"]
+__all__ = ["ENTRY_POINT_GROUP", "PolicyType", "build_policy", "collect_types"]
 
 ENTRY_POINT_GROUP = "tailring.policies"
 
@@ -26,7 +29,9 @@ ModelT = TypeVar("ModelT", bound=ConfigModel)
 class PolicyType(Generic[ModelT]):
     """A kind of policy: its ``type`` in the YAML, its block, how it is built.
 
-    ``build`` gets the validated block; it may not raise.
+    ``build`` gets the validated block and makes a policy from it. It is called when the
+    configuration is checked, also by `validate`, where what it raises is told as a
+    problem of that block; and again for each pipeline, whose policies are its own.
     """
 
     name: str
@@ -51,6 +56,19 @@ def collect_types(
             )
         types[policy_type.name] = policy_type
     return types
+
+
+def build_policy(policy_type: AnyPolicyType, block: ConfigModel) -> Policy:
+    """A policy from its validated block. Raises `PluginError` when none comes of it."""
+    try:
+        policy = policy_type.build(block)
+    except Exception as error:  # a plug-in's code may raise anything
+        reason = str(error) or type(error).__name__
+        raise PluginError(f"its type cannot build it: {reason}") from error
+    if not callable(getattr(policy, "evaluate", None)):
+        kind = type(policy).__name__
+        raise PluginError(f"its type builds no policy: {kind} has no evaluate()")
+    return policy
 
 
 def _load(entry_point: EntryPoint) -> AnyPolicyType:
