@@ -186,6 +186,24 @@ def test_bytes_held_count_encoded_spans() -> None:
     assert buffer.bytes_held == 0
 
 
+def test_bytes_held_count_each_header_once() -> None:
+    """Traces of many pods hold a header each, those of one pod hold one together."""
+    headers = HeaderCache(99)
+    apart, together = buffer_of(), buffer_of()
+    for number in range(50):
+        span = otlp.span(number.to_bytes(16, "big"), bytes(8))
+        own = {"pod": f"{number:2}" * 500}
+        apart.add(group(otlp.request(span, resource=own), headers), 0)
+        shared = {"pod": "a pod" * 200}
+        together.add(group(otlp.request(span, resource=shared), headers), 0)
+    assert apart.bytes_held > 50 * 1000
+    assert 1000 < together.bytes_held < 50 * 100 + 2000
+    for buffer in (apart, together):
+        buffer.check_invariants()
+        drop(buffer, list(buffer.records()), 0)
+        assert buffer.bytes_held == 0
+
+
 @pytest.mark.parametrize("from_last", [False, True])
 @given(payloads=st.lists(requests.requests(), max_size=6))
 def test_what_goes_in_comes_out(from_last: bool, payloads: list[bytes]) -> None:

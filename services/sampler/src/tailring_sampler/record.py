@@ -37,6 +37,7 @@ class TraceRecord:
         "decision",
         "due_ns",
         "first_ns",
+        "header_bytes",
         "held",
         "last_ns",
         "live",
@@ -51,6 +52,8 @@ class TraceRecord:
         # Resource, scope and spans of each piece in turn; see the module.
         self.parts: list[bytes] = []
         self.summary: TraceSummary = TraceSummary()
+        # Of the headers that came with this trace first; others may share them by now.
+        self.header_bytes: i64 = 0
         self.first_ns: i64 = first_ns
         self.last_ns: i64 = first_ns
         self.due_ns: i64 = 0
@@ -61,6 +64,11 @@ class TraceRecord:
         self.held: bool = False
         # Still in the live map.
         self.live: bool = True
+
+    @property
+    def size_bytes(self) -> int:
+        """The encoded spans, and the headers that came with this trace first."""
+        return self.summary.byte_count + self.header_bytes
 
     @property
     def pieces(self) -> list[Piece]:
@@ -92,6 +100,7 @@ class TraceRecord:
     def release(self) -> None:
         """Let go of the spans and of everything that is known of them."""
         self.parts = []
+        self.header_bytes = 0
         self.summary = _NO_SUMMARY
         self.slot = NOWHERE
 

@@ -140,7 +140,7 @@ TRACES_PENDING = MetricSpec(
 BYTES_HELD = MetricSpec(
     _OWN + "held_bytes",
     "gauge",
-    "Encoded bytes of the spans of pending traces, headers not included.",
+    "Encoded bytes of pending traces; a header that traces share counts once.",
     unit="By",
     labels=("processor",),
 )

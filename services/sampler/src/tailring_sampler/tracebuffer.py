@@ -78,6 +78,8 @@ class TraceBuffer:
         self.traces_pending: int = 0
         self.spans_received: int = 0
         self.spans_held: int = 0
+        # Spans, and each header with the trace that brought it: what many share is
+        # counted once, and no more once that trace has left.
         self.bytes_held: int = 0
         self.spans_left: dict[tuple[Door, Decision], int] = {}
         self.traces_left: dict[tuple[Door, Decision], int] = {}
@@ -220,7 +222,7 @@ class TraceBuffer:
         assert len(pending) == self.traces_pending
         assert len(self._live) <= self.traces_max
         assert self.spans_held == sum(r.summary.span_count for r in pending)
-        assert self.bytes_held == sum(r.summary.byte_count for r in pending)
+        assert self.bytes_held == sum(r.size_bytes for r in pending)
         assert self.spans_held == sum(
             piece.span_count for r in pending for piece in r.pieces
         )
@@ -256,7 +258,8 @@ class TraceBuffer:
     def _append(self, record: TraceRecord, part: TraceSlice) -> None:
         self.spans_received += part.span_count
         self.spans_held += part.span_count
-        self.bytes_held += part.byte_count
+        self.bytes_held += part.byte_count + part.header_bytes
+        record.header_bytes += part.header_bytes
         record.summary.add(part)
         for piece in part.pieces:
             record.append(piece)
@@ -276,7 +279,7 @@ class TraceBuffer:
     def _count_left(self, record: TraceRecord, door: Door, decision: Decision) -> None:
         spans = record.summary.span_count
         self.spans_held -= spans
-        self.bytes_held -= record.summary.byte_count
+        self.bytes_held -= record.summary.byte_count + record.header_bytes
         self.traces_pending -= 1
         key = (door, decision)
         self.spans_left[key] = self.spans_left.get(key, 0) + spans
