@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from tailring_sampler.decisions import DecisionMemory
 from tailring_sampler.doors import Decision
 
@@ -66,3 +71,22 @@ def test_everything_remembered_can_be_listed() -> None:
     memory.put(trace(1), SAMPLED)
     memory.put(trace(2), Decision.DROPPED)
     assert dict(memory.items()) == {trace(1): SAMPLED, trace(2): Decision.DROPPED}
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=60))
+def test_a_memory_is_a_list_of_recent_uses(steps: list[tuple[int, bool]]) -> None:
+    """After any uses exactly the last few ids are known: written or looked up."""
+    memory = DecisionMemory(sampled_max=4, not_sampled_max=0)
+    recent: OrderedDict[int, None] = OrderedDict()
+    for number, written in steps:
+        known = number in recent
+        if written:
+            memory.put(trace(number), SAMPLED)
+        else:
+            assert memory.lookup(trace(number)) is (SAMPLED if known else None)
+        if written or known:
+            recent[number] = None
+            recent.move_to_end(number)
+        if len(recent) > 4:
+            recent.popitem(last=False)
+        assert {one for one, _ in memory.items()} == {trace(n) for n in recent}

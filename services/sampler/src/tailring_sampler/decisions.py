@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cachetools import LRUCache
+from cachetools import Cache, LRUCache
 
 from tailring_sampler.doors import Decision
 
@@ -30,10 +30,8 @@ class DecisionMemory:
     def lookup(self, trace_id: bytes) -> Decision | None:
         """The decision on a trace, if it is remembered here."""
         for cache in (self._sampled, self._not_sampled):
-            if cache is not None:
-                decision = cache.get(trace_id)
-                if decision is not None:
-                    return decision
+            if cache is not None and trace_id in cache.ids:
+                return cache[trace_id]
         return None
 
     def put(self, trace_id: bytes, decision: Decision) -> bool:
@@ -49,8 +47,31 @@ class DecisionMemory:
         """Everything remembered; does not count as a use."""
         for cache in (self._sampled, self._not_sampled):
             if cache is not None:
-                yield from cache.items()
+                yield from cache.unused_items()
 
 
-def _cache(size_max: int) -> LRUCache[bytes, Decision] | None:
-    return LRUCache(size_max) if size_max > 0 else None
+class _Cache(LRUCache[bytes, Decision]):
+    """Keeps its ids in a set as well, for the look-ups that miss are nearly all."""
+
+    def __init__(self, size_max: int) -> None:
+        super().__init__(size_max)
+        self.ids: set[bytes] = set()
+
+    def __setitem__(self, trace_id: bytes, decision: Decision) -> None:
+        super().__setitem__(trace_id, decision)
+        self.ids.add(trace_id)
+
+    def unused_items(self) -> Iterator[tuple[bytes, Decision]]:
+        """All items; other than `items` it does not count as a use of them."""
+        for trace_id in self:
+            yield trace_id, Cache.__getitem__(self, trace_id)
+
+    def popitem(self) -> tuple[bytes, Decision]:
+        """Forget the least recently used; called by the cache itself as well."""
+        item = super().popitem()
+        self.ids.remove(item[0])
+        return item
+
+
+def _cache(size_max: int) -> _Cache | None:
+    return _Cache(size_max) if size_max > 0 else None
