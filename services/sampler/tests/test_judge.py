@@ -10,7 +10,6 @@ from tailring_sampler.doors import Decision
 from tailring_sampler.judge import Judge, NamedPolicy, Verdict, combine
 from tailring_sampler.policies import (
     AlwaysSample,
-    Needs,
     Policy,
     Probabilistic,
     Trace,
@@ -27,8 +26,6 @@ INV_N = Vote.INVERT_NOT_SAMPLED
 
 class Fixed:
     """A policy that always says the same, and counts how often it was asked."""
-
-    needs = Needs.SUMMARY
 
     def __init__(self, answer: object) -> None:
         self.answer = answer
@@ -147,8 +144,6 @@ def test_each_trace_gets_its_own_verdict() -> None:
     """Verdicts come in the order of the traces, whatever the policies say between."""
 
     class ById:
-        needs = Needs.SUMMARY
-
         def evaluate(self, trace: Trace) -> Vote:
             return S if trace.trace_id[0] % 2 else N
 

@@ -24,7 +24,7 @@ from tailring_runtime.config import parse_duration
 from tailring_sampler.decisions import DecisionMemory
 from tailring_sampler.doors import Decision, Door
 from tailring_sampler.judge import Judge, NamedPolicy
-from tailring_sampler.policies import Needs, Trace, Vote
+from tailring_sampler.policies import Trace, Vote
 from tailring_sampler.sampler import KeptTrace, Sampler
 from tailring_sampler.tracebuffer import HandedTrace, TraceBuffer
 from tailring_testkit import otlp, transcript
@@ -41,8 +41,6 @@ def id_of(letter: str) -> bytes:
 
 class Letters:
     """Keeps the traces of some letters."""
-
-    needs = Needs.SUMMARY
 
     def __init__(self, letters: str) -> None:
         self._letters = letters.encode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tailring_runtime.config import ConfigModel
-from tailring_sampler.policies.policy import SAMPLED, Needs, Trace, Vote
+from tailring_sampler.policies.policy import SAMPLED, Trace, Vote
 from tailring_sampler.policies.registry import PolicyType
 
 __all__ = ["ALWAYS_SAMPLE", "AlwaysSample", "AlwaysSampleConfig"]
@@ -15,8 +15,6 @@ class AlwaysSampleConfig(ConfigModel):
 
 class AlwaysSample:
     """Votes for every trace."""
-
-    needs = Needs.SUMMARY
 
     def evaluate(self, trace: Trace) -> Vote:  # noqa: ARG002 - the seam's signature
         """Keep."""

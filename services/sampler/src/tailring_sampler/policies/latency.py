@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from tailring_otlpwire import lasts_within
 from tailring_runtime.config import ConfigModel, Int
-from tailring_sampler.policies.policy import NOT_SAMPLED, SAMPLED, Needs, Trace, Vote
+from tailring_sampler.policies.policy import NOT_SAMPLED, SAMPLED, Trace, Vote
 from tailring_sampler.policies.registry import PolicyType
 
 __all__ = ["LATENCY", "Latency", "LatencyConfig", "LatencyWindow"]
@@ -46,8 +46,6 @@ def shortest_above(bound_ms: int) -> int:
 class Latency:
     """Votes for traces that last longer than ``threshold_ms``."""
 
-    needs = Needs.SUMMARY
-
     def __init__(self, threshold_ms: int) -> None:
         self._threshold_ms = threshold_ms
 
@@ -60,8 +58,6 @@ class Latency:
 
 class LatencyWindow:
     """Votes for traces with a prefix in ``(threshold_ms, upper_ms]``."""
-
-    needs = Needs.SPANS
 
     def __init__(self, threshold_ms: int, upper_ms: int) -> None:
         self._least_ns = max(shortest_above(threshold_ms), _INT64_MIN)

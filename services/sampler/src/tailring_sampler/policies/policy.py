@@ -5,8 +5,8 @@ A policy looks at one trace and votes. Rules:
 * ``evaluate`` is pure: no I/O, no clock, nothing kept but what the policy itself
   counts, nothing changed in the trace. What it raises is counted as an evaluation
   error, and the policy is passed over for this trace.
-* A policy says what it ``needs``, so that a trace is decoded no further than that:
-  ``SUMMARY`` (id and summary), ``RESOURCES`` (headers of the pieces), ``SPANS``.
+* A trace is decoded no further than a policy asks. Id and summary are there; pieces are
+  made when they are read, and their bytes are the policy's to look into.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Protocol
 
 from tailring_otlpwire import Piece, TraceSummary
 
-__all__ = ["NOT_SAMPLED", "SAMPLED", "Needs", "Policy", "Trace", "Vote"]
+__all__ = ["NOT_SAMPLED", "SAMPLED", "Policy", "Trace", "Vote"]
 
 
 class Vote(Enum):
@@ -33,14 +33,6 @@ class Vote(Enum):
 # Reading a member through its class costs more than a policy's own work.
 SAMPLED = Vote.SAMPLED
 NOT_SAMPLED = Vote.NOT_SAMPLED
-
-
-class Needs(Enum):
-    """How far a trace must be decoded for a policy."""
-
-    SUMMARY = "summary"
-    RESOURCES = "resources"
-    SPANS = "spans"
 
 
 class Trace(Protocol):
@@ -61,10 +53,6 @@ class Trace(Protocol):
 
 class Policy(Protocol):
     """One configured policy; see the module's rules."""
-
-    @property
-    def needs(self) -> Needs:
-        """How far a trace must be decoded for it."""
 
     def evaluate(self, trace: Trace) -> Vote:
         """The vote for one trace. May raise: counted, and the policy is passed over."""

@@ -17,7 +17,7 @@ from pydantic import field_validator
 
 from tailring_runtime.config import ConfigModel, Float, Text
 from tailring_sampler.fnv import fnv1a_64
-from tailring_sampler.policies.policy import NOT_SAMPLED, SAMPLED, Needs, Trace, Vote
+from tailring_sampler.policies.policy import NOT_SAMPLED, SAMPLED, Trace, Vote
 from tailring_sampler.policies.registry import PolicyType
 
 __all__ = ["PROBABILISTIC", "Probabilistic", "ProbabilisticConfig", "threshold"]
@@ -55,8 +55,6 @@ def threshold(percentage: float) -> int:
 
 class Probabilistic:
     """Votes for the traces whose hash is at most the threshold."""
-
-    needs = Needs.SUMMARY
 
     def __init__(self, percentage: float, salt: str = "") -> None:
         self._threshold = threshold(percentage)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 
 from tailring_runtime.config import ConfigModel, TextList
-from tailring_sampler.policies.policy import NOT_SAMPLED, SAMPLED, Needs, Trace, Vote
+from tailring_sampler.policies.policy import NOT_SAMPLED, SAMPLED, Trace, Vote
 from tailring_sampler.policies.registry import PolicyType
 
 __all__ = ["STATUS_CODE", "StatusCode", "StatusCodeConfig"]
@@ -40,8 +40,6 @@ class StatusCodeConfig(ConfigModel):
 
 class StatusCode:
     """Votes for traces with a span of one of the codes of ``mask``."""
-
-    needs = Needs.SUMMARY
 
     def __init__(self, codes: Iterable[str]) -> None:
         self._mask = sum({1 << _CODES[code] for code in codes})
