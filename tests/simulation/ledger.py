@@ -1,0 +1,177 @@
+"""What happened to every copy of every span, and what may never happen to one.
+
+The ledger is told by the fake network, never by the parts under test, and raises
+`AssertionError` at the very step that breaks a rule:
+
+* a router sends a copy only to a backend that owned its trace at some moment since the
+  request came, and that is listed or being drained (*split*);
+* a router does not send what it knows to have arrived when its client, who was refused,
+  sends the same bytes again while the ring is the same (*repeat*);
+* a copy is taken by a sampler at most once for each time that a client sent it, and
+  once more for each request that carried it and whose fate its router could not know
+  (*doubted*);
+* a copy reaches the backend at most as often as it was taken, and once more for each
+  doubted request to the backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from tests.simulation.rings import RingHistory
+
+__all__ = ["Answer", "Attempt", "Copy", "Ledger", "Route"]
+
+# Routers remember for 120 s what has arrived; nobody's clock is that exact.
+_REMEMBERED_S = 110.0
+
+
+class Answer(Enum):
+    """What a router said to a request of a client."""
+
+    PENDING = "pending"
+    ACKNOWLEDGED = "acknowledged"
+    REJECTED = "rejected"
+    """Some spans, or all, for good; the others are acknowledged."""
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    """The client, or the receiver's end, did not wait for it."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One request of a client to one life of a router."""
+
+    router: str
+    copies: tuple[int, ...]
+    begun_s: float
+    answer: Answer = Answer.PENDING
+    rejected: int = 0
+    arrived: dict[int, float] = field(default_factory=dict)
+    """Copies that the router knows to have arrived, and since when."""
+
+
+@dataclass(slots=True)
+class Taking:
+    """A sampler took a copy."""
+
+    sampler: str
+    at_ns: int
+
+
+@dataclass(slots=True)
+class Copy:
+    """The way of one copy."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    taken: list[Taking] = field(default_factory=list)
+    doubted: int = 0
+    exported: list[str] = field(default_factory=list)
+    export_doubted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """From one life of a router to one sampler's address."""
+
+    router: str
+    address: str
+    rings: RingHistory
+
+
+class Ledger:
+    """All attempts and all copies of a run; see the module's rules."""
+
+    def __init__(self, trace_of: Callable[[int], bytes]) -> None:
+        """``trace_of`` says of every copy which trace it belongs to."""
+        self.attempts: list[Attempt] = []
+        self.copies: dict[int, Copy] = {}
+        self.taken_by: dict[str, int] = {}
+        self.exported_by: dict[str, int] = {}
+        self._trace_of = trace_of
+
+    def begin(self, router: str, copies: Iterable[int], *, at_s: float) -> Attempt:
+        """A client sends; the attempt's answer is filled in by whoever learns it."""
+        attempt = Attempt(router, tuple(copies), at_s)
+        self.attempts.append(attempt)
+        for copy in attempt.copies:
+            self.copies.setdefault(copy, Copy()).attempts.append(attempt)
+        return attempt
+
+    def sent(self, copies: Iterable[int], route: Route, *, at_s: float) -> None:
+        """A router begins a call that carries these."""
+        address = route.address
+        assert route.rings.may_send(address, at_s=at_s), (
+            f"{route.router} still sends to {address}, which left long ago"
+        )
+        for number in copies:
+            begun = self._attempts_at(number, route.router)
+            owners = route.rings.owners(
+                self._trace_of(number), since_s=begun[0].begun_s
+            )
+            assert address in owners, (
+                f"{route.router} splits a trace: {address} never owned copy"
+                f" {number:x}, {sorted(owners)} did"
+            )
+            assert not _is_known(number, begun, rings=route.rings, at_s=at_s), (
+                f"{route.router} knew that copy {number:x} had arrived at {address}"
+            )
+
+    def arrived(self, copies: Iterable[int], route: Route, *, at_s: float) -> None:
+        """The router was told that a sampler took all of these."""
+        for number in copies:
+            newest = self._attempts_at(number, route.router)[-1]
+            newest.arrived.setdefault(number, at_s)
+
+    def taken(self, copies: Iterable[int], sampler: str, *, at_ns: int) -> None:
+        """A sampler holds these from now on."""
+        for number in copies:
+            copy = self.copies[number]
+            copy.taken.append(Taking(sampler, at_ns))
+            self.taken_by[sampler] = self.taken_by.get(sampler, 0) + 1
+            assert len(copy.taken) <= len(copy.attempts) + copy.doubted, (
+                f"copy {number:x} was sent again although its delivery was known"
+            )
+
+    def doubted(self, copies: Iterable[int]) -> None:
+        """A router cannot know whether a sampler took these."""
+        for copy in copies:
+            self.copies[copy].doubted += 1
+
+    def exported(self, copies: Iterable[int], sampler: str) -> None:
+        """The backend got these."""
+        for number in copies:
+            copy = self.copies[number]
+            copy.exported.append(sampler)
+            self.exported_by[sampler] = self.exported_by.get(sampler, 0) + 1
+            assert any(one.sampler == sampler for one in copy.taken), (
+                f"copy {number:x} came from a sampler that never took it"
+            )
+            assert len(copy.exported) <= len(copy.taken) + copy.export_doubted, (
+                f"copy {number:x} was exported again although it had arrived"
+            )
+
+    def export_doubted(self, copies: Iterable[int]) -> None:
+        """A sampler cannot know whether the backend got these."""
+        for copy in copies:
+            self.copies[copy].export_doubted += 1
+
+    def _attempts_at(self, number: int, router: str) -> list[Attempt]:
+        return [one for one in self.copies[number].attempts if one.router == router]
+
+
+def _is_known(
+    number: int, attempts: Sequence[Attempt], *, rings: RingHistory, at_s: float
+) -> bool:
+    """Whether the newest attempt began when an earlier one, refused or cancelled, had
+    brought this copy to its owner, who still is its owner."""
+    newest_s = attempts[-1].begun_s
+    return any(
+        one.answer in (Answer.REFUSED, Answer.CANCELLED)
+        and rings.changed_s < one.begun_s
+        and one.arrived.get(number, newest_s) < newest_s
+        and at_s - one.arrived[number] < _REMEMBERED_S
+        for one in attempts[:-1]
+    )

@@ -1,0 +1,133 @@
+"""What must be true of a whole run, when everything has come to rest.
+
+* Nothing is held anywhere, and the last, patient drain lost nothing.
+* Every acknowledged span was taken by a sampler, or left its router by a named door.
+* Every span that a sampler took was exported, dropped by a decision, or left by a named
+  door; and all spans of a trace at one sampler went the same way.
+* In a calm run, besides: what routers count as delivered is what samplers took, and
+  nothing was taken or exported twice.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from tests.simulation.ledger import Answer, Ledger
+from tests.simulation.routers import RouterLife
+from tests.simulation.samplers import SamplerLife
+from tests.simulation.scenario import Scenario
+from tests.simulation.spans import Plan
+
+from tailring_router.metrics import Door as RouterDoor
+from tailring_sampler.doors import Door
+
+__all__ = ["judge"]
+
+_SECOND_NS = 1_000_000_000
+
+
+def judge(
+    scenario: Scenario,
+    plan: Plan,
+    *,
+    ledger: Ledger,
+    routers: Sequence[RouterLife],
+    samplers: Sequence[SamplerLife],
+) -> None:
+    """Assert all of the module's rules."""
+    for router in routers:
+        exact = not scenario.to_sampler.partial
+        _check_acknowledged(router, ledger, exact=exact)
+    for sampler in samplers:
+        sampler.check()
+        sampler.check_empty()
+        _check_released(sampler, ledger)
+        _check_decisions(sampler, scenario, plan=plan, ledger=ledger)
+    if scenario.calm:
+        _check_calm(ledger, routers)
+
+
+def _check_acknowledged(router: RouterLife, ledger: Ledger, *, exact: bool) -> None:
+    """Not ``exact``: a sampler that took a part of several joined requests did not say
+    of which: the senders may be told a wrong number, and only sums are right."""
+    exact = exact and not router.acknowledges_early
+    missing_spans = 0
+    for attempt in ledger.attempts:
+        if attempt.router != router.name:
+            continue
+        if attempt.answer not in (Answer.ACKNOWLEDGED, Answer.REJECTED):
+            continue
+        missing = [one for one in attempt.copies if not ledger.copies[one].taken]
+        missing_spans += len(missing)
+        assert not exact or len(missing) <= attempt.rejected, (
+            f"spans that {router.name} acknowledged were never taken:"
+            f" {[hex(one) for one in missing]} of {attempt}"
+        )
+    assert missing_spans <= router.lost(), (
+        f"{missing_spans} acknowledged spans of {router.name} are missing,"
+        f" {router.lost()} left by a named door"
+    )
+
+
+def _check_released(sampler: SamplerLife, ledger: Ledger) -> None:
+    release = sampler.processor.release
+    exported = ledger.exported_by.get(sampler.name, 0)
+    assert release.spans_delivered <= exported, "delivered, and never seen"
+
+
+def _check_decisions(
+    sampler: SamplerLife, scenario: Scenario, *, plan: Plan, ledger: Ledger
+) -> None:
+    """By trace: kept ones are exported whole, the others not at all."""
+    groups: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for number, copy in ledger.copies.items():
+        for taking in copy.taken:
+            if taking.sampler == sampler.name:
+                groups[plan.of_copy(number).trace].append((taking.at_ns, number))
+    missing = 0
+    for trace, takings in groups.items():
+        exported = [sampler.name in ledger.copies[n].exported for _, n in takings]
+        kept = _expected(trace, sorted(takings), scenario=scenario, plan=plan)
+        assert kept is not False or not any(exported), "a dropped trace was exported"
+        if kept or any(exported):
+            missing += exported.count(False)
+    left = sampler.left(Door.EVICTED, Door.DISCARDED, Door.ABANDONED)
+    lost = sampler.processor.release.spans_lost + left
+    if scenario.sampler.num_traces >= len(plan.trace_ids):
+        assert missing <= lost, (
+            f"{missing} spans of kept traces are missing, {lost} left by a named door"
+        )
+
+
+def _expected(
+    trace: int, takings: list[tuple[int, int]], *, scenario: Scenario, plan: Plan
+) -> bool | None:
+    """Whether a trace must be kept, must not, or could be either.
+
+    Either: its only error came when it was perhaps decided already.
+    """
+    if plan.kept_by_id[trace]:
+        return True
+    wait_ns = int(scenario.sampler.decision_wait_s * _SECOND_NS)
+    begun_ns = takings[0][0]
+    errors = [at_ns for at_ns, number in takings if plan.of_copy(number).error]
+    if not errors:
+        return False
+    if scenario.sampler.from_last:
+        for at_ns, _ in takings:
+            if at_ns - begun_ns >= wait_ns or at_ns >= errors[0]:
+                break
+            begun_ns = at_ns
+    return True if errors[0] - begun_ns < wait_ns else None
+
+
+def _check_calm(ledger: Ledger, routers: Sequence[RouterLife]) -> None:
+    delivered = sum(
+        router.router_metrics.left_by(RouterDoor.DELIVERED) for router in routers
+    )
+    assert delivered == sum(ledger.taken_by.values()), "the routers count wrong"
+    for copy in ledger.copies.values():
+        sent = len(copy.attempts)
+        assert len(copy.taken) <= sent, "taken more often than it was sent"
+        assert len(copy.exported) <= len(copy.taken), "exported twice"
