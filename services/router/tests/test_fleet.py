@@ -181,3 +181,21 @@ async def test_a_backend_that_comes_back_while_it_drains_keeps_its_series(
     await asyncio.sleep(0.01)
     sent = metrics.value("otelcol_exporter_sent_spans", exporter="lb/b0:1")
     assert sent == SPANS
+
+
+async def test_closing_ends_backends_that_are_being_retired(
+    make_fleet: MakeFleet, client: ScriptedClient
+) -> None:
+    """A backend that left and still holds a part when the router stops: its part is
+    resolved and its connection closed."""
+    client.hold()
+    fleet = make_fleet()
+    fleet.update(endpoints(1))
+    (part,) = fleet.dispatch(BATCH.payload, now_ns=0)
+    await client.wait_tried(1)
+    fleet.update(endpoints(1, first=1))
+    await asyncio.sleep(0.01)
+    await fleet.close()
+    assert part.result.result().reason == "shutdown"
+    assert client.closed
+    client.release()

@@ -176,9 +176,11 @@ class Fleet:
     async def close(self) -> None:
         """Abandon what is held and every connection."""
         self._closed = True
+        # Taken before the drains end, which forget whom they retire.
+        forwarders = self._forwarders()
         await self._tasks.close()
         self.topology = EMPTY
-        for forwarder in self._forwarders():
+        for forwarder in forwarders:
             await forwarder.close()
         self.rests.end_all()
 
