@@ -248,6 +248,24 @@ async def test_a_draining_receiver_refuses() -> None:
         assert rig.counts("grpc") == Counts(3, 3, 0, success=1, refused=1)
 
 
+@pytest.mark.parametrize(
+    ("payload", "spans"),
+    [
+        pytest.param(SHORT_TRACE_ID, 1, id="trace-id"),
+        pytest.param(THREE[:-1], 0, id="truncated"),
+        pytest.param(b"\xff" * 50, 0, id="garbage"),
+    ],
+)
+async def test_nothing_is_looked_at_that_is_not_let_in(
+    payload: bytes, spans: int
+) -> None:
+    """A malformed request is refused like any other at the door: nobody has looked."""
+    async with receiver_rig() as rig:
+        rig.receiver.close()
+        assert (await rig.grpc.export(payload)).code is Code.UNAVAILABLE
+        assert rig.counts("grpc") == Counts(refused_spans=spans, refused=1)
+
+
 async def test_a_drain_lets_requests_in_flight_finish() -> None:
     """A request that was in flight when the drain began is answered OK."""
     async with receiver_rig() as rig:

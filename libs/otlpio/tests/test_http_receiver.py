@@ -280,19 +280,6 @@ async def test_too_many_requests_are_refused_at_the_door() -> None:
         assert rig.counts("http").refused == 1
 
 
-async def test_what_is_converted_counts_as_in_flight() -> None:
-    """A JSON body keeps its place while it is converted: a second is refused then."""
-    body = otlp_json.format_request(otlp.realistic_request(4096, seed=3)).encode()
-    async with receiver_rig(settings=ReceiverSettings(requests_in_flight_max=1)) as rig:
-        async with asyncio.TaskGroup() as group:
-            first = group.create_task(rig.http.post(body, content_type=JSON))
-            await until(lambda: rig.in_flight() == (1, len(body)))
-            await asyncio.sleep(0.01)
-            assert (await rig.http.post(THREE)).status == 503
-        assert first.result().status == 200
-        assert rig.in_flight() == (0, 0)
-
-
 async def test_a_draining_receiver_refuses() -> None:
     """After close a request is 503 with Retry-After, and counted as refused."""
     async with receiver_rig() as rig:

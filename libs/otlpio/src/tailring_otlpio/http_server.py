@@ -3,7 +3,7 @@
 Rules:
 
 * Bodies are read under a limit and decompressed as they arrive; JSON, which is slow,
-  is converted in a thread when it is large.
+  is converted in a thread when it is large (`conversion`).
 * Errors of a request that could be read are a ``google.rpc.Status`` in its own content
   type; 404, 405 and the 415 of a type are plain text, because there is no such type.
 * There is one path, so there is no router. A path that only needs tidying (``//v1``, as
@@ -25,11 +25,11 @@ from typing import Final
 from aiohttp import HttpVersion11, web
 
 from tailring_otlpio import status
+from tailring_otlpio.conversion import Conversion
 from tailring_otlpio.cors import Cors
 from tailring_otlpio.errors import BodyTooLarge, MalformedBody
 from tailring_otlpio.http_body import ENCODINGS, read_body
 from tailring_otlpio.intake import Intake
-from tailring_otlpio.json_traces import traces_from_json
 from tailring_otlpio.listen import listening_sockets, unix_socket
 from tailring_otlpio.metrics import ReceiverMetrics
 from tailring_otlpio.receiver_config import HttpServerConfig
@@ -47,8 +47,6 @@ __all__ = ["HttpServer"]
 
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
-# Larger JSON is converted in a thread: it would hold up the loop for milliseconds.
-_JSON_INLINE_BYTES_MAX: Final = 16 * 1024
 # `stop` has waited already; this is for answers that are still being written.
 _SHUTDOWN_S: Final = 0.5
 _NS_PER_S: Final = 1_000_000_000
@@ -91,7 +89,7 @@ class HttpServer:
         }
         self._encodings = _encodings(config)
         self._accepted_encodings = ", ".join(sorted(filter(None, self._encodings)))
-        self._converting = asyncio.Semaphore(1)
+        self._conversion = Conversion(intake)
         self._read_timeout_s = config.read_timeout / _NS_PER_S or None
         self._runner: web.ServerRunner | None = None
         self._sites: list[web.SockSite] = []
@@ -203,7 +201,7 @@ class HttpServer:
         try:
             payload = await self._read(request, encoding)
             if content_type == JSON:
-                payload = await self._from_json(payload)
+                payload = await self._conversion.convert(payload)
         except BodyTooLarge as error:
             self._counted.ended(Outcome.FAILURE, 0)
             return status.too_large(str(error))
@@ -238,21 +236,6 @@ class HttpServer:
             ) from error
         except (ConnectionError, web.RequestPayloadError) as error:
             raise MalformedBody(f"the body broke off: {error}") from error
-
-    async def _from_json(self, body: bytes) -> bytes:
-        """Convert a body; a large one in a thread, one at a time: they would only
-        share the interpreter. Its place among what is in flight it keeps meanwhile."""
-        if not body:
-            raise MalformedBody("not OTLP JSON: the body is empty")
-        if len(body) <= _JSON_INLINE_BYTES_MAX:
-            return traces_from_json(body)
-        admission = self._intake.admission
-        admission.enter(len(body))
-        try:
-            async with self._converting:
-                return await asyncio.to_thread(traces_from_json, body)
-        finally:
-            admission.leave(len(body))
 
 
 async def _go_on(request: web.BaseRequest) -> None:

@@ -72,7 +72,7 @@ def traces_from_json(body: bytes) -> bytes:
     try:
         text = body.decode("utf-8-sig", errors="replace")
         parsed = json.loads(
-            text, object_pairs_hook=_Object, parse_constant=_refuse_constant
+            text, object_pairs_hook=_object, parse_constant=_refuse_constant
         )
         message = ExportTraceServiceRequest()
         _fill(message, parsed, shape=_REQUEST, depth=0)
@@ -82,6 +82,12 @@ def traces_from_json(body: bytes) -> bytes:
         detail = str(error)[:_DETAIL_CHARS_MAX]
         raise MalformedBody(f"not OTLP JSON: {detail}") from error
     return message.SerializeToString()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> _Object:
+    # In Python, where the interpreter lets other threads run: the decoder alone would
+    # keep the event loop waiting for seconds.
+    return _Object(pairs)
 
 
 def _refuse_constant(literal: str) -> None:
