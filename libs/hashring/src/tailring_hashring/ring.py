@@ -160,7 +160,8 @@ def build(endpoints: Iterable[str], *, generation: int = 3) -> Ring:
     """The ring of these endpoints, in whatever order they come.
 
     Raises ValueError for an unknown generation or a string that is not UTF-8. Never
-    waits; takes about 3 ms for 100 endpoints, 9 ms in the pure form.
+    waits; takes about 3 ms for 100 endpoints and 11 ms for 300 of generation 3, in the
+    pure form three times as long. The first `Ring.table` adds a third.
     """
     geometry = GENERATIONS.get(generation)
     if geometry is None:
