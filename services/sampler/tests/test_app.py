@@ -59,9 +59,10 @@ def tree_of(backend: str, **processors: Any) -> Tree:
 class Running:
     """A started sampler and a channel to it."""
 
-    def __init__(self, sampling: Assembly, metrics: Metrics) -> None:
+    def __init__(self, sampling: Assembly, metrics: Metrics, health: Health) -> None:
         self.sampling = sampling
         self.metrics = metrics
+        self.health = health
         (receiver,) = sampling.receivers.values()
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{receiver.grpc_port}")
 
@@ -95,9 +96,9 @@ async def running(tree: Tree, folder: Path) -> AsyncIterator[Running]:
             for stage in group:
                 await stage.start()
         health = Health()
-        sampling.follow(health)
+        app.follow(sampling, health)
         health.move(State.RUNNING)
-        yield Running(sampling, metrics)
+        yield Running(sampling, metrics, health)
     finally:
         for group in groups:
             for stage in group:
@@ -134,6 +135,19 @@ async def test_kept_traces_arrive_whole(tmp_path: Path) -> None:
         await sampler.drain()
         left = sampler.metrics.value("tailring_sampler_spans_left")
         assert left == sampler.metrics.value("tailring_sampler_spans_received") == 4
+
+
+async def test_a_sampler_that_makes_no_decisions_is_not_ready(tmp_path: Path) -> None:
+    """Readiness hangs on the tick of every tail sampling processor."""
+    async with Backend() as backend:
+        tree = tree_of(backend.address)
+        pipeline = tree["service"]["pipelines"].pop("traces")
+        tree["service"]["pipelines"] = {"traces/a": pipeline, "traces/b": pipeline}
+        async with running(tree, tmp_path) as sampler:
+            assert sampler.health.ready
+            _, (second,) = sampler.sampling.processors
+            await second.join(0)
+            assert sampler.health.unmet() == ("decisions",)
 
 
 async def test_a_drain_exports_what_is_held(tmp_path: Path) -> None:

@@ -3,76 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
+from services.sampler.tests.processor_rig import KEEP_ALL, KEEP_ERRORS, Rig
 
 from tailring_pipeline import Batch, Refused, Rejected
-from tailring_runtime.config import ComponentId
 from tailring_runtime.losses import Loss
 from tailring_runtime.metrics import Metrics
 from tailring_sampler.config import TailSamplingConfig
 from tailring_sampler.processor import ProcessorSettings, TailSamplingProcessor
-from tailring_sampler.release import ReleaseSettings
 from tailring_testkit import otlp
-from tailring_testkit.sink import Sink
 from tailring_testkit.stage_contract import ConsumingContract, StageSubject
 from tailring_testkit.virtual_time import virtual_time
 
-KEEP_ALL = {"name": "all", "type": "always_sample"}
-KEEP_ERRORS = {
-    "name": "errors",
-    "type": "status_code",
-    "status_code": {"status_codes": ["ERROR"]},
-}
 UPSTREAM = "otelcol_processor_tail_sampling_"
-
-
-def loop_ns() -> int:
-    """The loop's clock, which virtual time moves."""
-    return round(asyncio.get_running_loop().time() * 1e9)
-
-
-class Rig:
-    """A processor in front of a sink, on the loop's clock."""
-
-    def __init__(
-        self, *, held_bytes_max: int = 1 << 30, name: str = "tail_sampling", **keys: Any
-    ) -> None:
-        self.sink = Sink()
-        self.metrics = Metrics()
-        written = {"decision_wait": "5s", "policies": [KEEP_ALL], **keys}
-        self.processor = TailSamplingProcessor(
-            TailSamplingConfig.model_validate(written),
-            consumer=self.sink,
-            metrics=self.metrics,
-            name=ComponentId.parse(name),
-            settings=ProcessorSettings(
-                release=ReleaseSettings(held_bytes_max=held_bytes_max),
-                clock_ns=loop_ns,
-            ),
-        )
-
-    async def send(self, *spans: tuple[int, int]) -> None:
-        """One request with spans (trace number, status)."""
-        built = [
-            otlp.span(number.to_bytes(16, "big"), bytes(8), status=status)
-            for number, status in spans
-        ]
-        await self.processor.consume(Batch(otlp.request(*built), len(built)))
-
-    async def drain(self, timeout_s: float = 60) -> None:
-        """The end of a process; every span is accounted for after it."""
-        self.processor.close()
-        await self.processor.join(timeout_s)
-        await self.processor.terminate()
-        self.processor.check_invariants()
-        assert self.processor.release.spans_held == 0
-        assert self.processor.sampler.buffer.spans_held == 0
-
-    def value(self, name: str, **labels: str) -> float:
-        """A metric of upstream's."""
-        return self.metrics.value(UPSTREAM + name, **labels)
 
 
 class TestContract(ConsumingContract):
@@ -95,20 +39,6 @@ async def test_a_trace_is_exported_when_its_wait_is_over() -> None:
     assert rig.sink.items == 0
     await asyncio.sleep(0.6)
     assert rig.sink.items == 2
-    await rig.drain()
-
-
-@virtual_time
-async def test_one_tick_gets_past_any_number_of_moved_deadlines() -> None:
-    """A due trace behind thousands that were renewed leaves in the same tick."""
-    rig = Rig(decision_wait_from="last")
-    renewed = [(number, 0) for number in range(1, 5001)]
-    await rig.send(*renewed, (9999, 0))
-    await asyncio.sleep(1)
-    await rig.send(*renewed)
-    await asyncio.sleep(4)
-    await rig.processor.tick()
-    assert rig.processor.release.spans_taken == 1
     await rig.drain()
 
 

@@ -9,6 +9,7 @@ from tailring_otlpwire import COMPILED
 from tailring_pipeline import Consumer
 from tailring_runtime import lifecycle
 from tailring_runtime.config import CollectorConfig, ComponentId, Loaded
+from tailring_runtime.health import Health
 from tailring_runtime.metrics import Metrics
 from tailring_runtime.process import Identity
 from tailring_runtime.settings import Settings
@@ -17,7 +18,7 @@ from tailring_sampler import tracebuffer
 from tailring_sampler.config import TailSamplingConfig
 from tailring_sampler.processor import TailSamplingProcessor
 
-__all__ = ["assemble", "run", "version"]
+__all__ = ["assemble", "follow", "run", "version"]
 
 NAME = "tailring-sampler"
 
@@ -36,7 +37,7 @@ def run(loaded: Loaded, settings: Settings) -> int:
         identity = Identity(NAME, version_of(NAME))
         telemetry = Telemetry(loaded.config, settings, identity=identity)
         assembly = assemble(loaded.config, telemetry.metrics)
-        assembly.follow(telemetry.health)
+        follow(assembly, telemetry.health)
         return await lifecycle.serve(
             assembly.stages, telemetry=telemetry, settings=settings
         )
@@ -55,3 +56,11 @@ def assemble(config: CollectorConfig, metrics: Metrics) -> Assembly:
         )
 
     return Assembly(config, metrics=metrics, processors={TailSamplingConfig: sampling})
+
+
+def follow(assembly: Assembly, health: Health) -> None:
+    """Be ready while every tail sampling processor makes its decisions."""
+    parts = [part for chain in assembly.processors for part in chain]
+    samplers = [part for part in parts if isinstance(part, TailSamplingProcessor)]
+    assembly.follow(health)
+    health.require("decisions", lambda: all(one.judging for one in samplers))

@@ -9,6 +9,8 @@ release's. Rules:
   in between, so that ingest never stalls behind a burst of decisions.
 * While the release is full nothing is judged: pending traces wait, new ones are refused
   at the door, and nothing is lost.
+* A tick that fails is logged and the next one is tried; when they go on failing, or the
+  ticker is gone, ``judging`` is false, and the process is not ready.
 * A drain judges what is held on what is there (or throws it away, when the
   configuration says so), then flushes.
 """
@@ -19,6 +21,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from traceback import format_exception_only
 
 from tailring_otlpwire import WireError
 from tailring_pipeline import Batch, Consumer, Refused, Rejected
@@ -45,6 +48,8 @@ TICK_S = 0.1
 SLICE_NS = 5_000_000
 # Traces between two looks at the clock; a trace costs microseconds.
 SLICE_TRACES_MAX = 64
+# Ticks in a row that may fail before the processor calls itself broken: a second.
+FAILED_TICKS_MAX = 10
 # How long a refused sender is asked to wait.
 RETRY_AFTER_S = 1.0
 
@@ -113,6 +118,8 @@ class TailSamplingProcessor:
         self._telemetry = SamplerTelemetry(metrics, self.sampler, processor=str(name))
         self._tasks = TaskSet(str(name), metrics=metrics)
         self._ticker: asyncio.Task[None] | None = None
+        # Since the last tick that did its work.
+        self._failed_ticks = 0
         self._closed = False
         self._terminated = False
 
@@ -142,6 +149,13 @@ class TailSamplingProcessor:
             buffer.spans_left.get(left, 0), buffer.traces_left.get(left, 0)
         )
         return abandoned + self.release.loss
+
+    @property
+    def judging(self) -> bool:
+        """Whether traces that are due are judged; a condition for being ready."""
+        if self._ticker is None or self._ticker.done():
+            return False
+        return self._failed_ticks < FAILED_TICKS_MAX
 
     async def start(self) -> None:
         """Begin to tick."""
@@ -219,7 +233,10 @@ class TailSamplingProcessor:
             try:
                 await self.tick()
             except Exception as error:  # noqa: BLE001 - one bad tick must not be the last
+                self._failed_ticks += 1
                 self._log.error("a decision tick failed", exc_info=error)
+            else:
+                self._failed_ticks = 0
 
     async def _stop_ticker(self) -> None:
         ticker, self._ticker = self._ticker, None
@@ -231,6 +248,6 @@ class TailSamplingProcessor:
         for tally in self.sampler.judge.tallies:
             error, tally.error = tally.error, None
             if error is not None:
-                self._log.warning(
-                    "a policy failed", policy=tally.name, error=repr(error)
-                )
+                # A plug-in's exception may fail to say what it is.
+                said = "".join(format_exception_only(error)).strip()
+                self._log.warning("a policy failed", policy=tally.name, error=said)
