@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 from services.sampler.tests.release_rig import (
@@ -13,6 +14,7 @@ from services.sampler.tests.release_rig import (
 )
 
 from tailring_pipeline import Batch, Refused, Rejected
+from tailring_runtime.losses import Loss
 from tailring_sampler.release import ReleaseSettings
 from tailring_testkit import otlp
 from tailring_testkit.sink import Sink
@@ -246,4 +248,22 @@ async def test_a_hurried_release_tries_every_second() -> None:
     rig.sink.take()
     await asyncio.sleep(1)
     assert rig.arrived() == {1}
+    await rig.end()
+
+
+@virtual_time
+async def test_a_delivery_that_breaks_holds_nothing() -> None:
+    """After an error that nobody foresaw, spans are lost by name and room is free."""
+    rig = Rig(Sink())
+    forever = Refused("busy", "a wait that no clock can count", retry_after_s=math.inf)
+    rig.sink.script([forever])
+    rig.offer(1, 2)
+    await rig.release.flush(1)
+    assert (rig.release.spans_held, rig.release.bytes_held) == (0, 0)
+    lost = rig.metrics.value("tailring_sampler_spans_lost", reason="internal")
+    assert lost == 2 * SPANS
+    assert rig.release.loss == Loss(2 * SPANS, traces=2)
+    rig.offer(3)
+    await rig.release.flush(1)
+    assert rig.arrived() == {3}
     await rig.end()

@@ -35,8 +35,9 @@ from tailring_sampler.sampler import KeptTrace
 
 __all__ = ["SPECS", "Release", "ReleaseSettings"]
 
-# The reason for losing what was held when the process stopped.
+# The reasons for losing what nobody has rejected: the process stopped, or a bug.
 TERMINATED = "terminated"
+INTERNAL = "internal"
 
 DELIVERED = MetricSpec(
     "tailring_sampler_spans_delivered",
@@ -113,8 +114,8 @@ class Release:
         self.spans_delivered = 0
         self.spans_held = 0
         self.bytes_held = 0
-        # Traces of the spans that were lost by terminating.
-        self._traces_terminated = 0
+        # What was lost and not rejected.
+        self._loss = Loss()
         self._delivered = metrics.counter(DELIVERED, processor=processor)
         self._lost: dict[str, int] = {}
         self._held_spans = metrics.gauge(HELD_SPANS, processor=processor)
@@ -132,8 +133,8 @@ class Release:
 
     @property
     def loss(self) -> Loss:
-        """What was held when the process stopped, and is lost by that."""
-        return Loss(self._lost.get(TERMINATED, 0), self._traces_terminated)
+        """What was lost by stopping, or by a bug; rejections are none."""
+        return self._loss
 
     def offer(self, trace: KeptTrace) -> None:
         """Take a kept trace; the release owns it afterwards. Needs a running loop."""
@@ -191,7 +192,6 @@ class Release:
             self._linger.cancel()
         await self._tasks.close()
         for held in self._owed():
-            self._traces_terminated += 1
             self._hold(-held.spans, -held.size_bytes)
             self._count_lost(held.spans, TERMINATED)
         self._under_way.clear()
@@ -230,7 +230,7 @@ class Release:
             await branch.deliver(batch, rest)
         except Exception:
             # A bug; the task set tells of it. The spans must not be held for ever.
-            self._answer(rest, sum(held.spans for held in rest), "internal")
+            self._answer(rest, sum(held.spans for held in rest), INTERNAL)
             raise
         finally:
             if not self._terminated:
@@ -280,7 +280,10 @@ class Release:
         self._delivered.add(spans)
 
     def _count_lost(self, spans: int, reason: str) -> None:
+        """Some or all spans of one trace."""
         self._lost[reason] = self._lost.get(reason, 0) + spans
+        if reason in (TERMINATED, INTERNAL):
+            self._loss += Loss(spans, traces=1)
         counter = self._metrics.counter(LOST, processor=self._processor, reason=reason)
         counter.add(spans)
 
