@@ -14,7 +14,6 @@ from tailring_pipeline import (
     BatchConfig,
     BatchProcessor,
     BatchSettings,
-    Door,
     Refused,
     Rejected,
 )
@@ -315,47 +314,6 @@ async def test_several_batches_are_in_flight() -> None:
     await rig.sink.wait_in_flight(3)
     rig.sink.release()
     await asyncio.gather(*callers)
-
-
-@virtual_time
-async def test_a_sender_that_leaves_takes_its_member_along() -> None:
-    """A member whose caller is cancelled before the batch goes is not in it."""
-    rig = _Rig()
-    first, second = rig.send(payload=b"a"), rig.send(payload=b"b")
-    await _settle()
-    first.cancel()
-    await second
-    assert rig.sink.payload == b"b"
-    assert rig.batch.statistics().lost[Door.ABANDONED] == 1
-    name = "tailring_processor_lost_items"
-    assert rig.metrics.value(name, door="abandoned") == 1
-    rig.batch.check_invariants()
-
-
-@virtual_time
-async def test_the_last_sender_that_leaves_stops_the_timer() -> None:
-    """When nobody is left nothing is sent."""
-    rig = _Rig()
-    only = rig.send()
-    await _settle()
-    only.cancel()
-    await asyncio.sleep(10)
-    assert rig.sink.batches == []
-    rig.batch.check_invariants()
-
-
-@virtual_time
-async def test_a_batch_in_flight_survives_its_sender() -> None:
-    """A batch that was sent is delivered although a member's caller left."""
-    rig = _Rig({"send_batch_size": 1})
-    rig.sink.hold()
-    caller = rig.send()
-    await rig.sink.wait_in_flight(1)
-    caller.cancel()
-    await _settle()
-    rig.sink.release()
-    await rig.sink.wait_items(1)
-    rig.batch.check_invariants()
 
 
 @virtual_time

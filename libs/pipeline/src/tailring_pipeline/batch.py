@@ -7,7 +7,9 @@ Rules:
   a *rejected* batch of several members is taken apart, and each member sent alone once,
   so that one bad member takes no other with it.
 * What waits and what is in flight is bounded in items and bytes; beyond it `Refused`.
-* A member whose sender goes away leaves the batch if that has not been sent.
+* A member whose sender goes away leaves the batch if that has not been sent. When the
+  last sender of a sent batch goes, so does the wait for its answer: those behind recall
+  what they still can, and nothing is sent again for nobody.
 * accepted = delivered + returned + lost + held, in items, always.
 
 How it works: members collect until ``send_batch_size`` items are there, or the oldest
@@ -79,6 +81,17 @@ class _Member:
         self.answer = answer
 
 
+class _Flight:
+    """A batch that was sent: its members, and how many senders wait for answers."""
+
+    __slots__ = ("members", "task", "waiting")
+
+    def __init__(self, members: list[_Member], task: asyncio.Task[None]) -> None:
+        self.members = members
+        self.task = task
+        self.waiting = len(members)
+
+
 class BatchProcessor:
     """A `Stage` and `Consumer`; see the module."""
 
@@ -105,7 +118,7 @@ class BatchProcessor:
         # Members of the batch that is being filled, and of those that were sent.
         self._filling: dict[_Member, None] = {}
         self._filling_items = 0
-        self._in_flight: set[_Member] = set()
+        self._in_flight: dict[_Member, _Flight] = {}
         # Both together.
         self._held_items = 0
         self._held_bytes = 0
@@ -222,9 +235,9 @@ class BatchProcessor:
 
     def _send(self, trigger: Trigger) -> None:
         members = self._take_filling()
-        self._in_flight.update(members)
         self._metrics.triggered(trigger)
-        self._tasks.spawn(self._deliver_all(members), name="batch delivery")
+        task = self._tasks.spawn(self._deliver_all(members), name="batch delivery")
+        self._in_flight.update(dict.fromkeys(members, _Flight(members, task)))
 
     def _take_filling(self) -> list[_Member]:
         if self._timer is not None:
@@ -271,26 +284,39 @@ class BatchProcessor:
         return outcome
 
     def _withdraw(self, member: _Member) -> None:
-        if member not in self._filling:
-            return
-        del self._filling[member]
-        self._filling_items -= member.batch.items
-        if not self._filling:
-            self._take_filling()
-        answer = Refused("abandoned", "the sender went away")
-        self._settle(member, answer, door=Door.ABANDONED)
+        """The sender of ``member`` went away."""
+        flight = self._in_flight.get(member)
+        if flight is not None:
+            flight.waiting -= 1
+            if not flight.waiting:
+                self._recall(flight)
+        elif member in self._filling:
+            del self._filling[member]
+            self._filling_items -= member.batch.items
+            if not self._filling:
+                self._take_filling()
+            self._settle(member, _abandoned(), door=Door.ABANDONED)
+
+    def _recall(self, flight: _Flight) -> None:
+        """Nobody waits for any of its members any more."""
+        flight.task.cancel()
+        for member in flight.members:
+            if member in self._in_flight:
+                self._settle(member, _abandoned(), door=Door.ABANDONED)
 
     def _settle(
         self, member: _Member, outcome: Outcome, *, door: Door | None = None
     ) -> None:
         """The one way out: count where the items went and answer who waits."""
         batch = member.batch
-        self._in_flight.discard(member)
+        flight = self._in_flight.pop(member, None)
         failed = 0 if outcome is None else outcome.items_of(batch)
         self._held_items -= batch.items
         self._held_bytes -= len(batch.payload)
         self._delivered += batch.items - failed
         if not member.answer.done():
+            if flight is not None:
+                flight.waiting -= 1
             self._returned += failed
             member.answer.set_result(outcome)
         elif outcome is not None:
@@ -299,3 +325,7 @@ class BatchProcessor:
             self._metrics.lost(door, failed)
         if not self._held_items:
             self._idle.wake_all()
+
+
+def _abandoned() -> Refused:
+    return Refused("abandoned", "the sender went away")
