@@ -110,6 +110,19 @@ async def test_a_part_above_the_size_of_a_request_is_cut(
     assert sorted(map(repr, arrived)) == sorted(map(repr, spans_of(payload)))
 
 
+async def test_a_part_that_is_cut_has_room_as_a_whole(
+    make_fleet: MakeFleet, client: ScriptedClient
+) -> None:
+    """More pieces than the queue may hold are taken while it is not full: sent again
+    as a whole, they would never fit."""
+    fleet = make_fleet(forwarder={"request_bytes_max": 1, "queue_max": 1})
+    fleet.update(endpoints(1))
+    parts = fleet.dispatch(BATCH.payload, now_ns=0)
+    assert len(parts) == SPANS
+    for part in parts:
+        assert (await within(part.result)).outcome is Outcome.DELIVERED
+
+
 async def test_all_backends_together_have_a_limit_of_bytes(
     make_fleet: MakeFleet, client: ScriptedClient
 ) -> None:

@@ -137,11 +137,15 @@ class Fleet:
             stopped = Result(Outcome.FAILED, refused.reason, refused.detail)
             part.resolve(STOPPED if self._closed else stopped)
             return [part]
-        return [
-            self._give(self._part(piece, now_ns, origin), held=held)
-            for whole in routed
-            for piece in self._cut(whole)
-        ]
+        parts = []
+        for whole in routed:
+            # Asked once: what is one part to the sender has room as one, or has not.
+            room = held or not self._is_full(self._members[whole.address])
+            for piece in self._cut(whole):
+                part = self._part(piece, now_ns, origin)
+                self._give(part, room=room)
+                parts.append(part)
+        return parts
 
     def abandon(self, part: Part) -> bool:
         """The sender of a part stopped waiting; True when it was not in flight."""
@@ -222,17 +226,16 @@ class Fleet:
             for piece in chunk(routed.payload, spans_max)
         ]
 
-    def _give(self, part: Part, *, held: bool) -> Part:
+    def _give(self, part: Part, *, room: bool) -> None:
         member = self._members[part.address]
         if self.repeats.known(part.payload, now_ns()):
             part.resolve(REPEATED)
-        elif held or not self._is_full(member):
+        elif room:
             member.forwarder.offer(part)
         else:
             member.metrics.exporter.enqueue_failed_spans.add(part.spans)
             detail = f"the queue of backend {part.address} is full"
             part.resolve(Result(Outcome.FAILED, "queue_full", detail))
-        return part
 
     def _is_full(self, member: _Member) -> bool:
         if self._shared.total.size_bytes >= self._settings.queued_bytes_max:
