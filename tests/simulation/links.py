@@ -12,7 +12,7 @@ from tests.simulation.samplers import SamplerMachine
 from tests.simulation.scenario import Faults
 from tests.simulation.spans import copies_of
 
-from tailring_pipeline import Refused
+from tailring_pipeline import Refused, Rejected
 
 __all__ = ["SamplerLink"]
 
@@ -41,8 +41,8 @@ class SamplerLink:
         self.blocked = False
         """No packet gets through, as if a cable were cut."""
 
-    async def export(self, payload: bytes, *, timeout_s: float) -> int:
-        """Deliver one request; the spans not taken."""
+    async def export(self, payload: bytes, *, timeout_s: float) -> Rejected | None:
+        """Deliver one request; what is said of spans not taken."""
         assert not self._closed, "a closed client was used"
         assert timeout_s > 0, "a call without a time limit can hang for ever"
         copies = copies_of(payload)
@@ -63,9 +63,10 @@ class SamplerLink:
             doubt=lambda: self._ledger.doubted(copies),
             calls=self._calls,
         )
-        if not untaken:
-            self._ledger.arrived(copies, self._route, at_s=loop.time())
-        return untaken
+        if untaken:
+            return Rejected("partial_success", "not taken", items=untaken)
+        self._ledger.arrived(copies, self._route, at_s=loop.time())
+        return None
 
     async def close(self) -> None:
         """Give up the connection; calls in flight are answered at once."""

@@ -17,7 +17,7 @@ import grpc
 import pytest
 from services.router.tests.wired import router
 
-from tailring_testkit.backend import OK, Answer, Backend
+from tailring_testkit.backend import OK, Answer, Backend, partial_success
 from tailring_testkit.otlp import realistic_request, spans_of
 from tailring_testkit.otlp_clients import GrpcReply
 from tailring_testkit.ports import free_port
@@ -124,6 +124,23 @@ async def test_a_rejected_part_is_a_partial_success(
         reply = await running.client.export(realistic_request(SPANS, seed=4))
     partial = ExportTraceServiceResponse.FromString(reply.response).partial_success
     assert partial.rejected_spans == SPANS - healthy.span_count
+
+
+async def test_the_words_of_a_partial_success_reach_the_client(
+    two: tuple[Backend, Backend], tmp_path: Path
+) -> None:
+    """Why a backend did not take some spans is told to whoever sent them."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+        ExportTraceServiceResponse,
+    )
+
+    two[0].answer = partial_success(3, "too old")
+    hosts = [one.address for one in two]
+    async with router(hosts, tmp_path, backends=two) as running:
+        reply = await running.client.export(realistic_request(SPANS, seed=4))
+    partial = ExportTraceServiceResponse.FromString(reply.response).partial_success
+    assert partial.rejected_spans == 3
+    assert partial.error_message == "too old"
 
 
 async def test_a_backend_that_is_down_comes_back(tmp_path: Path) -> None:

@@ -157,6 +157,7 @@ async def test_partial_success_is_charged_to_the_parts(
         forwarder.offer(part)
     results = [await within(part.result) for part in parts]
     assert [r.rejected for r in results] == [2, 1]
+    assert {r.detail for r in results} == {"the script says so"}
     assert metrics.value("otelcol_exporter_sent_spans", exporter="lb/b:1") == 1
 
 

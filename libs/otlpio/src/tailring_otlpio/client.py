@@ -84,8 +84,8 @@ class TraceClient:
 
     async def export(
         self, payload: bytes, *, timeout_s: float, metadata: MetadataItems = ()
-    ) -> int:
-        """Send one request; returns how many of its spans the backend rejected.
+    ) -> Rejected | None:
+        """Send one request; returns what the backend says of spans it did not take.
 
         The others were taken: a partial success must not be sent again. Raises
         `Refused` or `Rejected` with the words of `status.failure`, or "unreachable".
@@ -106,7 +106,7 @@ class TraceClient:
             response = await call
         except grpc.aio.AioRpcError as error:
             raise self._failure(error) from None
-        return self._partial(response) if response else 0
+        return self._partial(response) if response else None
 
     def connected(self) -> bool:
         """Whether a request would find a connection now; does not wait."""
@@ -122,12 +122,14 @@ class TraceClient:
         self._partials.flush()
         await self._channel.close(grace_s or None)
 
-    def _partial(self, response: bytes) -> int:
+    def _partial(self, response: bytes) -> Rejected | None:
         rejected, message = partial_success_of(response)
-        if rejected or message:
-            detail = message[:_DETAIL_CHARS_MAX]
-            self._partials.failed(Rejected("partial_success", detail), rejected)
-        return rejected
+        if not rejected and not message:
+            return None
+        detail = message[:_DETAIL_CHARS_MAX] or "the backend did not say why"
+        partial = Rejected("partial_success", detail, items=rejected)
+        self._partials.failed(partial, rejected)
+        return partial if rejected else None
 
     def _failure(self, error: grpc.aio.AioRpcError) -> Refused | Rejected:
         code = error.code()

@@ -29,8 +29,9 @@ class _Delivery:
 
     async def consume(self, batch: Batch) -> None:
         """Send the batch once; a partial success counts as taken, as upstream does."""
-        rejected = await self.client.export(batch.payload, timeout_s=self._timeout_s)
-        self._rejected.value += min(rejected, batch.items)
+        partial = await self.client.export(batch.payload, timeout_s=self._timeout_s)
+        if partial is not None:
+            self._rejected.value += partial.items_of(batch)
 
 
 class OtlpExporter:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 
+from tailring_pipeline import Rejected
+
 __all__ = ["ScriptedClient"]
 
 
@@ -44,7 +46,7 @@ class ScriptedClient:
         async with self._changed:
             await self._changed.wait_for(lambda: len(self.tried) >= calls)
 
-    async def export(self, payload: bytes, *, timeout_s: float) -> int:
+    async def export(self, payload: bytes, *, timeout_s: float) -> Rejected | None:
         """Deliver, or raise what the script says."""
         assert timeout_s > 0, "a call without a time limit can hang for ever"
         assert not self.closed, "a closed client was used"
@@ -61,7 +63,9 @@ class ScriptedClient:
         if isinstance(answer, BaseException):
             raise answer
         self.delivered.append(payload)
-        return answer or 0
+        if answer is None:
+            return None
+        return Rejected("partial_success", "the script says so", items=answer)
 
     async def close(self) -> None:
         """Nothing may be sent from now on."""

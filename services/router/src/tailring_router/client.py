@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from tailring_pipeline import RetryConfig, Sizer
+from tailring_pipeline import Rejected, RetryConfig, Sizer
 
 __all__ = ["Client", "ForwarderSettings"]
 
@@ -13,8 +13,10 @@ __all__ = ["Client", "ForwarderSettings"]
 class Client(Protocol):
     """One connection to a backend; see `tailring_otlpio.TraceClient`."""
 
-    async def export(self, payload: bytes, *, timeout_s: float) -> int:
-        """Deliver one request, or raise `Refused` or `Rejected`; spans not taken."""
+    async def export(self, payload: bytes, *, timeout_s: float) -> Rejected | None:
+        """Deliver one request, or raise `Refused` or `Rejected`.
+
+        Returned is what the backend says of spans that it did not take."""
 
     async def close(self) -> None:
         """Give up the connection."""

@@ -62,7 +62,7 @@ class Line:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         try:
-            rejected = await self._client.export(
+            partial = await self._client.export(
                 payload, timeout_s=self.settings.timeout_s
             )
         except Refused as refused:
@@ -75,7 +75,9 @@ class Line:
             result = Result(Outcome.REJECTED, refusal.reason, refusal.detail)
         else:
             self.suspected = False
-            result = delivered(rejected)
+            result = DELIVERED
+            if partial is not None:
+                result = delivered(partial.items or 0, partial.detail)
             self.wake()
         self.metrics.tried(
             result,
@@ -99,9 +101,8 @@ class Line:
             await self._client.close()
 
 
-def delivered(rejected: int) -> Result:
-    """Delivered, all but ``rejected`` spans."""
+def delivered(rejected: int, detail: str) -> Result:
+    """Delivered, all but ``rejected`` spans, for the reason that the backend gave."""
     if not rejected:
         return DELIVERED
-    detail = f"the backend did not take {rejected} spans (partial success)"
     return Result(Outcome.DELIVERED, "partial", detail, rejected=rejected)

@@ -131,7 +131,7 @@ class Sending:
         for part in parts:
             charged = min(left, part.spans)
             left -= charged
-            self._resolve(part, delivered(charged))
+            self._resolve(part, delivered(charged, result.detail))
 
     def _delay_ns(self, backoff: Backoff, result: Result) -> int:
         """How long to wait before the next try."""
