@@ -11,7 +11,8 @@ Rules:
   at the latest ``wait_max_ns`` after the first, for some traces never fall silent.
 * At most ``traces_max`` records, pending and decided together (upstream's
   ``num_traces``). A new trace pushes out the oldest by arrival, whatever its state.
-* spans received = spans held + spans left by each door, after every call.
+* spans received = spans held + spans left by each door, after every call; and traces
+  received = traces pending + traces left by each door.
 
 How it works: a dict from trace id to record, a FIFO of records in order of arrival for
 eviction, and the time wheel for deadlines. Nothing is searched for in the FIFO: a
@@ -227,6 +228,8 @@ class TraceBuffer:
             piece.span_count for r in pending for piece in r.pieces
         )
         assert self.spans_received == self.spans_held + sum(self.spans_left.values())
+        left = sum(self.traces_left.values())
+        assert self.traces_received == self.traces_pending + left
         assert len(self._fifo) <= 2 * len(self._live) + STALE_MAX
         assert all(record.live for record in self._live.values())
         for record in self._live.values():
