@@ -71,9 +71,9 @@ interop: install
 	$(BIN)/pytest tests/interop $(ARGS)
 
 # A whole fleet in one process on a virtual clock; a failure prints the seed that repeats it.
-SEEDS ?= 2000
+SIMULATION_SEEDS ?= 2000
 sim: install
-	SIMULATION_SEEDS=$(SEEDS) $(BIN)/pytest -n $(JOBS) tests/simulation $(ARGS)
+	SIMULATION_SEEDS=$(SIMULATION_SEEDS) $(BIN)/pytest -n $(JOBS) tests/simulation $(ARGS)
 
 # Coverage-guided; new inputs are kept in build/fuzz, what crashes is written there too.
 FUZZ_SECONDS ?= 300

@@ -20,7 +20,8 @@ __all__ = ["Chaos", "Machines"]
 _SPREAD_S = 40.0
 _BREAK_MAX_S = 15.0
 _LAG_MAX_S = 3.0
-_DRAINS_S = (0.0, 0.5, 25.0)
+# What a process gets by default.
+_DRAIN_S = 25.0
 
 Event = Callable[[], Awaitable[None]]
 
@@ -44,10 +45,13 @@ class Chaos:
         self._all = machines
         self._rng = machines.scenario.rng("chaos")
         self._busy: set[str] = set()
+        self._orderly = machines.scenario.orderly
 
     async def run(self) -> None:
-        """Let everything happen that the scenario wants."""
+        """Let everything happen that the scenario wants; also without an event, the
+        network is bad for that long."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(_SPREAD_S))
             for event in self._events():
                 delay_s = self._rng.random() * _SPREAD_S
                 group.create_task(self._later(delay_s, event))
@@ -111,17 +115,15 @@ class Chaos:
         """A drain, long or short, with or without leaving the list before."""
         machine = self._idle_sampler()
         if machine is not None:
-            leaves = self._rng.random() < 0.5
-            await self._restart_sampler(
-                machine, leaves=leaves, join_s=self._rng.choice(_DRAINS_S)
-            )
+            leaves = self._orderly or self._rng.random() < 0.5
+            await self._restart_sampler(machine, leaves=leaves, join_s=self._drain_s())
 
     async def _roll_samplers(self) -> None:
         """A rolling restart as an orchestrator does it."""
         for address, machine in self._all.samplers.items():
             if address not in self._busy:
                 self._busy.add(address)
-                await self._restart_sampler(machine, leaves=True, join_s=25.0)
+                await self._restart_sampler(machine, leaves=True, join_s=_DRAIN_S)
 
     async def _restart_sampler(
         self, machine: SamplerMachine, *, leaves: bool, join_s: float
@@ -185,16 +187,16 @@ class Chaos:
         idle = [one for one in self._all.routers if one.name not in self._busy]
         if idle:
             machine = self._rng.choice(idle)
-            await self._restart_router(machine, join_s=self._rng.choice(_DRAINS_S))
+            await self._restart_router(machine, join_s=self._drain_s())
 
     async def _roll_routers(self) -> None:
         for machine in self._all.routers:
             if machine.name not in self._busy:
-                await self._restart_router(machine, join_s=25.0)
+                await self._restart_router(machine, join_s=_DRAIN_S)
 
     async def _restart_router(self, machine: RouterMachine, *, join_s: float) -> None:
         self._busy.add(machine.name)
-        cut = self._rng.random() < 0.5
+        cut = not self._orderly and self._rng.random() < 0.5
         self._all.note(f"{machine.name} drains for {join_s} s, cut={cut}")
         await machine.end(join_s=join_s, cut=cut)
         await self._break()
@@ -217,6 +219,9 @@ class Chaos:
         await self._break()
         self._all.note(f"{router.name} reaches {address} again")
         router.block(address, blocked=False)
+
+    def _drain_s(self) -> float:
+        return _DRAIN_S if self._orderly else self._rng.choice((0.0, 0.5, _DRAIN_S))
 
     async def _break(self) -> None:
         await asyncio.sleep(self._rng.random() * _BREAK_MAX_S)

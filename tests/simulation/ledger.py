@@ -1,7 +1,8 @@
 """What happened to every copy of every span, and what may never happen to one.
 
-The ledger is told by the fake network, never by the parts under test, and raises
-`AssertionError` at the very step that breaks a rule:
+The ledger is told by the fake network, never by the parts under test. It raises
+`AssertionError` at the very step that breaks a rule, and keeps what it raised in
+``broken``:
 
 * a router sends a copy only to a backend that owned its trace at some moment since the
   request came, and that is listed or being drained (*split*);
@@ -91,6 +92,8 @@ class Ledger:
         self.taken_by: dict[str, int] = {}
         self.exported_by: dict[str, int] = {}
         self._trace_of = trace_of
+        self.broken: list[str] = []
+        """What was raised, for whoever calls may take it for a fault of the network."""
 
     def begin(self, router: str, copies: Iterable[int], *, at_s: float) -> Attempt:
         """A client sends; the attempt's answer is filled in by whoever learns it."""
@@ -103,20 +106,23 @@ class Ledger:
     def sent(self, copies: Iterable[int], route: Route, *, at_s: float) -> None:
         """A router begins a call that carries these."""
         address = route.address
-        assert route.rings.may_send(address, at_s=at_s), (
-            f"{route.router} still sends to {address}, which left long ago"
+        self._must(
+            route.rings.may_send(address, at_s=at_s),
+            f"{route.router} still sends to {address}, which left long ago",
         )
         for number in copies:
             begun = self._attempts_at(number, route.router)
             owners = route.rings.owners(
                 self._trace_of(number), since_s=begun[0].begun_s
             )
-            assert address in owners, (
+            self._must(
+                address in owners,
                 f"{route.router} splits a trace: {address} never owned copy"
-                f" {number:x}, {sorted(owners)} did"
+                f" {number:x}, {sorted(owners)} did",
             )
-            assert not _is_known(number, begun, rings=route.rings, at_s=at_s), (
-                f"{route.router} knew that copy {number:x} had arrived at {address}"
+            self._must(
+                not _is_known(number, begun, rings=route.rings, at_s=at_s),
+                f"{route.router} knew that copy {number:x} had arrived at {address}",
             )
 
     def arrived(self, copies: Iterable[int], route: Route, *, at_s: float) -> None:
@@ -131,8 +137,9 @@ class Ledger:
             copy = self.copies[number]
             copy.taken.append(Taking(sampler, at_ns))
             self.taken_by[sampler] = self.taken_by.get(sampler, 0) + 1
-            assert len(copy.taken) <= len(copy.attempts) + copy.doubted, (
-                f"copy {number:x} was sent again although its delivery was known"
+            self._must(
+                len(copy.taken) <= len(copy.attempts) + copy.doubted,
+                f"copy {number:x} was sent again although its delivery was known",
             )
 
     def doubted(self, copies: Iterable[int]) -> None:
@@ -146,17 +153,24 @@ class Ledger:
             copy = self.copies[number]
             copy.exported.append(sampler)
             self.exported_by[sampler] = self.exported_by.get(sampler, 0) + 1
-            assert any(one.sampler == sampler for one in copy.taken), (
-                f"copy {number:x} came from a sampler that never took it"
+            self._must(
+                any(one.sampler == sampler for one in copy.taken),
+                f"copy {number:x} came from a sampler that never took it",
             )
-            assert len(copy.exported) <= len(copy.taken) + copy.export_doubted, (
-                f"copy {number:x} was exported again although it had arrived"
+            self._must(
+                len(copy.exported) <= len(copy.taken) + copy.export_doubted,
+                f"copy {number:x} was exported again although it had arrived",
             )
 
     def export_doubted(self, copies: Iterable[int]) -> None:
         """A sampler cannot know whether the backend got these."""
         for copy in copies:
             self.copies[copy].export_doubted += 1
+
+    def _must(self, holds: bool, otherwise: str) -> None:
+        if not holds:
+            self.broken.append(otherwise)
+            raise AssertionError(otherwise)
 
     def _attempts_at(self, number: int, router: str) -> list[Attempt]:
         return [one for one in self.copies[number].attempts if one.router == router]

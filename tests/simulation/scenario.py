@@ -4,7 +4,9 @@ A scenario is plain frozen data, so that it can be printed with a failure, chang
 hand (`dataclasses.replace`) and run again. Nothing here knows the services.
 
 One seed in four is *calm*: no answer is lost, nobody gives up waiting, no machine and
-no ring changes, and routers retry without end. There the strongest facts must hold.
+no ring changes, and routers retry without end. One in six is *orderly*: the network is
+good and clients are patient, but rings change and machines are restarted, each with all
+the time that it needs. There the strongest facts must hold.
 """
 
 from __future__ import annotations
@@ -144,6 +146,7 @@ class Scenario:
 
     seed: int
     calm: bool
+    orderly: bool
     traffic: Traffic
     router: RouterKnobs
     sampler: SamplerKnobs
@@ -162,6 +165,7 @@ def draw(seed: int) -> Scenario:
     scenario = Scenario(
         seed=seed,
         calm=False,
+        orderly=False,
         traffic=_traffic(rng),
         router=_router(rng),
         sampler=_sampler(rng),
@@ -169,14 +173,56 @@ def draw(seed: int) -> Scenario:
         to_backend=_faults(rng),
         events=_events(rng),
     )
-    return calmed(scenario) if rng.random() < 0.25 else scenario
+    kind = rng.random()
+    if kind < 0.25:
+        return calmed(scenario)
+    return ordered(scenario, rng) if kind < 0.4 else scenario
 
 
 def calmed(scenario: Scenario) -> Scenario:
     """The same without lost answers, cancellations and changes."""
+    scenario = _patient(scenario)
     return replace(
         scenario,
         calm=True,
+        to_sampler=replace(scenario.to_sampler, answer_lost=0.0, request_lost=0.0),
+        to_backend=replace(scenario.to_backend, answer_lost=0.0, request_lost=0.0),
+        events=Events(backend_outages=scenario.events.backend_outages),
+    )
+
+
+def ordered(scenario: Scenario, rng: random.Random) -> Scenario:
+    """The same on a good network; changes are announced and take their time."""
+    scenario = _patient(scenario)
+    return replace(
+        scenario,
+        orderly=True,
+        traffic=replace(
+            scenario.traffic,
+            attempts_max=200,
+            spread_s=rng.choice([5.0, 30.0, 60.0]),
+            poison_router=0.0,
+            poison_backend=0.0,
+        ),
+        # Pieces of one request that do not fit into an empty queue never get in.
+        router=replace(scenario.router, request_bytes_max=2 << 20),
+        sampler=replace(scenario.sampler, samplers=rng.randint(2, 4), num_traces=1000),
+        to_sampler=Faults(delay_max_s=0.02),
+        to_backend=Faults(delay_max_s=0.02),
+        events=Events(
+            ring_changes=rng.choice([0, 2, 10]),
+            sampler_restarts=rng.choice([0, 1, 4]),
+            sampler_rolls=rng.choice([0, 1]),
+            router_restarts=rng.choice([0, 1, 4]),
+            router_rolls=rng.choice([0, 1]),
+        ),
+    )
+
+
+def _patient(scenario: Scenario) -> Scenario:
+    """Nobody gives up: neither a client nor a router."""
+    return replace(
+        scenario,
         traffic=replace(
             scenario.traffic, answer_lost=0.0, impatient=0.0, patience_s=7200.0
         ),
@@ -187,9 +233,6 @@ def calmed(scenario: Scenario) -> Scenario:
             deadline_s=0.0,
             timeout_s=5.0,
         ),
-        to_sampler=replace(scenario.to_sampler, answer_lost=0.0, request_lost=0.0),
-        to_backend=replace(scenario.to_backend, answer_lost=0.0, request_lost=0.0),
-        events=Events(backend_outages=scenario.events.backend_outages),
     )
 
 

@@ -27,6 +27,7 @@ POISON_SAMPLER = "poison for samplers"
 POISON_BACKEND = "poison for the backend"
 
 _ATTEMPT_BITS = 16
+_PROBES_MAX = 8
 _SALT = b"default-hash-seed"
 _HASH_MAX = (1 << 64) - 1
 
@@ -44,14 +45,17 @@ class SpanPlan:
 class Plan:
     """All spans of a scenario, scattered over requests, and what must become of them.
 
-    ``requests`` are lists of span numbers; ``kept_by_id`` says of each trace whether
-    its id alone keeps it.
+    ``requests`` are lists of span numbers; ``probes`` are too, of traces of one span
+    each, to be sent when all is mended. ``kept_by_id`` says of each trace whether its
+    id alone keeps it.
     """
 
     def __init__(self, scenario: Scenario) -> None:
         rng = scenario.rng("plan")
         traffic = scenario.traffic
-        self.trace_ids = [rng.randbytes(16) for _ in range(traffic.traces)]
+        self.trace_ids = [
+            rng.randbytes(16) for _ in range(traffic.traces + _PROBES_MAX)
+        ]
         limit = int(_HASH_MAX * scenario.sampler.kept_percent / 100)
         salted = fnv1a_64(_SALT)
         self.kept_by_id = [fnv1a_64(one, salted) <= limit for one in self.trace_ids]
@@ -60,6 +64,11 @@ class Plan:
             self._plan_trace(trace, scenario, rng)
         self._verbatim = traffic.verbatim
         self.requests = _scattered(self.spans, traffic.spans_per_request_max, rng)
+        self.probes = [[len(self.spans) + probe] for probe in range(_PROBES_MAX)]
+        self.spans += [
+            SpanPlan(number, traffic.traces + probe, "probe", error=False)
+            for probe, (number,) in enumerate(self.probes)
+        ]
 
     def _plan_trace(self, trace: int, scenario: Scenario, rng: random.Random) -> None:
         traffic = scenario.traffic

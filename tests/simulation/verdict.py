@@ -1,7 +1,8 @@
 """What must be true of a whole run, when everything has come to rest.
 
 * Nothing is held anywhere, and the last, patient drain lost nothing.
-* Every acknowledged span was taken by a sampler, or left its router by a named door.
+* Every acknowledged span was taken by a sampler, or left its router by a named door. It
+  was so when it was acknowledged, if the router does not acknowledge early.
 * Every span that a sampler took was exported, dropped by a decision, or left by a named
   door; and all spans of a trace at one sampler went the same way.
 * In a calm run, besides: what routers count as delivered is what samplers took, and
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from tests.simulation.ledger import Answer, Ledger
+from tests.simulation.ledger import Answer, Attempt, Ledger
 from tests.simulation.routers import RouterLife
 from tests.simulation.samplers import SamplerLife
 from tests.simulation.scenario import Scenario
@@ -22,7 +23,7 @@ from tests.simulation.spans import Plan
 from tailring_router.metrics import Door as RouterDoor
 from tailring_sampler.doors import Door
 
-__all__ = ["judge"]
+__all__ = ["check_answer", "judge"]
 
 _SECOND_NS = 1_000_000_000
 
@@ -37,8 +38,7 @@ def judge(
 ) -> None:
     """Assert all of the module's rules."""
     for router in routers:
-        exact = not scenario.to_sampler.partial
-        _check_acknowledged(router, ledger, exact=exact)
+        _check_acknowledged(router, ledger)
     for sampler in samplers:
         sampler.check()
         sampler.check_empty()
@@ -48,26 +48,38 @@ def judge(
         _check_calm(ledger, routers)
 
 
-def _check_acknowledged(router: RouterLife, ledger: Ledger, *, exact: bool) -> None:
-    """Not ``exact``: a sampler that took a part of several joined requests did not say
-    of which: the senders may be told a wrong number, and only sums are right."""
-    exact = exact and not router.acknowledges_early
-    missing_spans = 0
-    for attempt in ledger.attempts:
-        if attempt.router != router.name:
-            continue
-        if attempt.answer not in (Answer.ACKNOWLEDGED, Answer.REJECTED):
-            continue
-        missing = [one for one in attempt.copies if not ledger.copies[one].taken]
-        missing_spans += len(missing)
-        assert not exact or len(missing) <= attempt.rejected, (
-            f"spans that {router.name} acknowledged were never taken:"
-            f" {[hex(one) for one in missing]} of {attempt}"
-        )
-    assert missing_spans <= router.lost(), (
-        f"{missing_spans} acknowledged spans of {router.name} are missing,"
+def check_answer(
+    attempt: Attempt, router: RouterLife, *, scenario: Scenario, ledger: Ledger
+) -> None:
+    """Assert that an answer is true at the moment when it is given."""
+    # A sampler that took a part of several joined requests did not say of which: the
+    # senders may be told a wrong number, and only sums are right.
+    if scenario.to_sampler.partial or router.acknowledges_early:
+        return
+    missing = _missing(attempt, ledger)
+    assert len(missing) <= attempt.rejected, (
+        f"{router.name} acknowledged what no sampler had taken:"
+        f" {[hex(one) for one in missing]} of {attempt}"
+    )
+
+
+def _check_acknowledged(router: RouterLife, ledger: Ledger) -> None:
+    missing = sum(
+        len(_missing(attempt, ledger))
+        for attempt in ledger.attempts
+        if attempt.router == router.name
+    )
+    assert missing <= router.lost(), (
+        f"{missing} acknowledged spans of {router.name} are missing,"
         f" {router.lost()} left by a named door"
     )
+
+
+def _missing(attempt: Attempt, ledger: Ledger) -> list[int]:
+    """What was acknowledged and has never been taken, or was not yet."""
+    if attempt.answer not in (Answer.ACKNOWLEDGED, Answer.REJECTED):
+        return []
+    return [one for one in attempt.copies if not ledger.copies[one].taken]
 
 
 def _check_released(sampler: SamplerLife, ledger: Ledger) -> None:

@@ -1,0 +1,16 @@
+"""Fleets of many seeds: ``make test`` runs some, ``make sim`` as many as asked for."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from tests.simulation.world import run_seed
+
+_SEEDS = int(os.environ.get("SIMULATION_SEEDS", "25"))
+
+
+@pytest.mark.parametrize("seed", range(_SEEDS))
+def test_a_fleet_keeps_every_rule(seed: int) -> None:
+    """Whatever a seed does to a fleet, each span's fate is known and as promised."""
+    run_seed(seed)
