@@ -1,7 +1,7 @@
 """When each pending trace is due.
 
 What it is: slots of 100 ms, each with the records that are due in it; slot numbers in a
-heap, and the slot whose time has come as a queue.
+heap, and the slot whose time has come as a stack, its first record on top.
 
 Rules:
 
@@ -21,7 +21,6 @@ It does not know why a trace is due, and owns no clock.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from heapq import heappop, heappush
 from typing import Final
@@ -50,7 +49,7 @@ class TimeWheel:
         # All entries, stale ones included.
         self.entries: int = 0
         # The slot that is being emptied, and its number. READY: all that was expired.
-        self._ready: deque[TraceRecord] = deque()
+        self._ready: list[TraceRecord] = []
         self._ready_slot: i64 = READY
         self._slots: dict[int, list[TraceRecord]] = {}
         self._slot_heap: list[int] = []
@@ -86,7 +85,7 @@ class TimeWheel:
         while len(taken) < records_max and passed < PASSED_MAX:
             if len(self._ready) == 0 and not self._next_slot(now_ns):
                 break
-            record = self._ready.popleft()
+            record = self._ready.pop()
             self.entries -= 1
             if self._comes_up(record, now):
                 taken.append(record)
@@ -98,13 +97,14 @@ class TimeWheel:
         """Make these pending records due now, in this order, and no others."""
         self._slots = {}
         self._slot_heap = []
-        self._ready = deque()
+        self._ready = []
         self._ready_slot = READY
         for record in records:
             record.held = False
             record.due_ns = now_ns
             record.slot = READY
             self._ready.append(record)
+        self._ready.reverse()
         self.entries = len(self._ready)
 
     def tidy(self, valid: int) -> None:
@@ -129,7 +129,9 @@ class TimeWheel:
         if not self.is_due(now_ns):
             return False
         slot = heappop(self._slot_heap)
-        self._ready = deque(self._slots.pop(slot))
+        self._ready = self._slots.pop(slot)
+        # In place: a copy of a crowded slot would hold up the caller.
+        self._ready.reverse()
         self._ready_slot = slot
         return True
 
@@ -157,7 +159,7 @@ class TimeWheel:
                 kept[slot] = valid
         self._slots = kept
         self._slot_heap = sorted(kept)
-        self._ready = deque(r for r in self._ready if r.slot == self._ready_slot)
+        self._ready = [r for r in self._ready if r.slot == self._ready_slot]
         self.entries = self._count()
 
     def _count(self) -> int:
