@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from zlib import crc32
 
 from tests.simulation.ledger import Answer, Attempt, Ledger
 from tests.simulation.machines import RouterMachine
@@ -33,6 +34,7 @@ class Client:
         routers: Sequence[RouterMachine],
         ledger: Ledger,
         rng: random.Random,
+        note: Callable[[str], None],
         answered: Callable[[Attempt], None],
     ) -> None:
         self._traffic = traffic
@@ -40,6 +42,7 @@ class Client:
         self._routers = routers
         self._ledger = ledger
         self._rng = rng
+        self._note = note
         self._answered = answered
         self.healed = False
 
@@ -69,6 +72,8 @@ class Client:
         batch = Batch(self._plan.payload(copies), len(copies))
         now_s = asyncio.get_running_loop().time()
         attempt = self._ledger.begin(life.name, copies, at_s=now_s)
+        words = f"{life.name} is sent {[f'{one:x}' for one in copies]}"
+        self._note(f"{words} {crc32(batch.payload):08x}")
         if life.draining:
             attempt.answer = Answer.REFUSED
             return 0.0

@@ -34,7 +34,7 @@ _CHECK_EACH_S = 0.25
 # No run may need more; virtual, so it is no matter of speed.
 RUN_MAX_S = 36_000.0
 # After this, whatever waited for a retry has had it.
-_MENDED_S = 90.0
+_MENDED_S = 40.0
 _LAST_DRAIN_S = 3_600.0
 # Of the history, with a failure; `python -m tests.simulation` tells all of it.
 _LINES_TOLD = 20
@@ -92,6 +92,7 @@ class World:
                 routers=self.routers,
                 ledger=self.ledger,
                 rng=scenario.rng(f"client {number}"),
+                note=self.note,
                 answered=self._answered,
             )
             for number in range(scenario.traffic.clients)
@@ -173,6 +174,7 @@ class World:
             routers=self.routers,
             ledger=self.ledger,
             rng=self.scenario.rng("probe"),
+            note=self.note,
             answered=self._answered,
         )
         client.healed = True
@@ -184,7 +186,7 @@ class World:
         """Routers first, then samplers, as their deadlines allow them for once."""
         rng = self.scenario.rng("drain")
         if rng.random() < 0.5:
-            await asyncio.sleep(120.0)
+            await asyncio.sleep(_MENDED_S)
         for router in self.routers:
             await router.end(join_s=_LAST_DRAIN_S, cut=rng.random() < 0.5)
         # A request that its router no longer waits for may still come.
@@ -200,7 +202,8 @@ class World:
             await asyncio.sleep(_CHECK_EACH_S)
 
     def _answered(self, attempt: Attempt) -> None:
-        self.note(f"{attempt.router} {attempt.answer.value} {len(attempt.copies)}")
+        spans = [f"{one:x}" for one in attempt.copies]
+        self.note(f"{attempt.router} {attempt.answer.value} {spans}")
         self._check_told()
         for router in self.routers:
             if router.up:
