@@ -188,6 +188,7 @@ async def test_an_acknowledged_delivery_that_fails_is_a_loss_with_a_name(
     delivery = await ended
     assert delivery.loss is not None
     assert delivery.loss.reason == "unavailable"
+    assert delivery.lost_spans == SPANS
     assert bench.left() == {"retries_exhausted": SPANS}
 
 

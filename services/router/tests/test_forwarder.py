@@ -6,11 +6,14 @@ import asyncio
 
 from services.router.tests.rig import (
     NO_RETRY,
+    RETRY,
     SLOW_RETRY,
+    UNREACHABLE,
     MakeForwarder,
     part_of,
     within,
 )
+from structlog.testing import capture_logs
 
 from tailring_pipeline import ExporterMetrics, Refused, Rejected
 from tailring_router.metrics import RouterMetrics
@@ -271,3 +274,24 @@ def test_the_per_backend_series_is_named_after_id_and_endpoint() -> None:
     backend = RouterMetrics(metrics, "loadbalancing/x").backend("10.0.0.1:4317")
     assert isinstance(backend.exporter, ExporterMetrics)
     assert backend.exporter.exporter_id == "loadbalancing/x/10.0.0.1:4317"
+
+
+async def test_a_backend_that_is_away_is_logged(
+    make_forwarder: MakeForwarder, client: ScriptedClient
+) -> None:
+    """A line says that its parts wait, one that they were given up, and why."""
+    client.answer = UNREACHABLE
+    with capture_logs() as logs:
+        forwarder = make_forwarder(
+            retry=RETRY.model_copy(update={"max_elapsed_time": 20_000_000})
+        )
+        part = part_of(spans=7)
+        forwarder.offer(part)
+        await within(part.result)
+        await forwarder.close()
+    retried = [line for line in logs if "Will retry" in line["event"]]
+    (given_up,) = [line for line in logs if line["event"].endswith("Rejecting data.")]
+    assert retried[0]["log_level"] == "info"
+    assert {line["backend"] for line in logs} == {"b:1"}
+    assert {line["error"] for line in logs} == {UNREACHABLE.detail}
+    assert given_up["items"] == 7

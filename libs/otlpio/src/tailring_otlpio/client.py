@@ -41,7 +41,7 @@ _RESPONSE_BYTES_MAX: Final = 4 << 20
 # would be avoided for as long.
 _CONNECT_TIMEOUT_MS: Final = 5_000
 _RECONNECT_MIN_MS: Final = 250
-_RECONNECT_MAX_MS: Final = 5_000
+_RECONNECT_MAX_MS: Final = 2_000
 _NS_PER_MS: Final = 1_000_000
 _DETAIL_CHARS_MAX: Final = 1_000
 

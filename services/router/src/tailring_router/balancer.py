@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from tailring_pipeline import Batch, Refused
+from tailring_pipeline import Batch, FailureLog, Refused
 from tailring_resolvers import Resolver
 from tailring_router.delivery import Delivery, Dispatcher
 from tailring_router.fleet import Fleet
@@ -49,6 +49,7 @@ class LoadBalancer:
         self._resolver = resolver
         self._fleet = fleet
         self._dispatcher = dispatcher
+        self._dropping = FailureLog("Exporting failed. Dropping data.", log=log)
         self._acknowledged: set[Delivery] = set()
         self._closed = False
         self._pending = 0
@@ -98,7 +99,10 @@ class LoadBalancer:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
         except TimeoutError:
-            log.warning("not everything was delivered before the drain's deadline")
+            log.warning(
+                "not everything was delivered before the drain's deadline",
+                spans=self._dispatcher.held_spans(),
+            )
 
     async def terminate(self) -> None:
         """Abandon what is held: refused to those who wait, lost for the others."""
@@ -108,17 +112,15 @@ class LoadBalancer:
             delivery.abandon()
         self._acknowledged.clear()
         await self._fleet.close()
+        self._dropping.flush()
 
     def _left(self, delivery: Delivery) -> None:
         """Every part of an acknowledged delivery has left."""
         self._acknowledged.discard(delivery)
         self._exit()
         if delivery.loss is not None:
-            log.error(
-                "Exporting failed. Dropping data.",
-                reason=delivery.loss.reason,
-                detail=delivery.loss.detail,
-            )
+            lost = Refused(delivery.loss.reason, delivery.loss.detail)
+            self._dropping.failed(lost, delivery.lost_spans)
 
     def _enter(self) -> None:
         self._pending += 1

@@ -95,6 +95,7 @@ class Delivery:
         self._arrived: list[Part] = []
         self._failed: list[Part] = []
         self._failure: Result | None = None
+        self._given_back_spans = 0
         self._rejected_spans = 0
         self._refusal: Result | None = None
         # Set when nobody waits any more: the door of what has not arrived.
@@ -117,6 +118,11 @@ class Delivery:
     def loss(self) -> Result | None:
         """Why spans were lost: the failure, else the refusal for good, if any."""
         return self._failure or self._refusal
+
+    @property
+    def lost_spans(self) -> int:
+        """Spans that were not delivered, once every part has left."""
+        return self._given_back_spans + self._rejected_spans
 
     async def finish(self) -> None:
         """Wait until every part has left, for a sender that still waits.
@@ -167,7 +173,9 @@ class Delivery:
 
     def _give_back(self, door: Door) -> None:
         """What has failed leaves, once."""
-        self._metrics.left(door, sum(part.spans for part in self._failed))
+        spans = sum(part.spans for part in self._failed)
+        self._given_back_spans += spans
+        self._metrics.left(door, spans)
         self._failed = []
         self._dispatcher.ended(self)
 

@@ -11,10 +11,11 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tailring_pipeline import Refused, Rejected
+from tailring_pipeline import FailureLog, Refused, Rejected
 from tailring_router.client import Client, ForwarderSettings
 from tailring_router.metrics import BackendMetrics
 from tailring_router.part import DELIVERED, Outcome, Part, Result
+from tailring_runtime.logs import get_logger
 
 if TYPE_CHECKING:
     from tailring_router.sending import Sending
@@ -49,6 +50,13 @@ class Line:
         self.leaving = False
         self.ended = False
         self.hurries = False
+        log = get_logger(backend=address)
+        self._retrying = FailureLog(
+            "Exporting failed. Will retry the request after interval.",
+            log=log,
+            level="info",
+        )
+        self._failing = FailureLog("Exporting failed. Rejecting data.", log=log)
         self._connect = connect
         self._client: Client | None = None
 
@@ -86,6 +94,15 @@ class Line:
         )
         return result
 
+    def retries(self, result: Result, spans: int) -> None:
+        """A try failed and there will be another: told now and then."""
+        self._retrying.failed(Refused(result.reason, result.detail), spans)
+
+    def gives_up(self, result: Result, spans: int) -> None:
+        """``spans`` will not be tried again at this backend."""
+        self.metrics.gave_up(spans)
+        self._failing.failed(Refused(result.reason, result.detail), spans)
+
     def keeps(self, epoch: int) -> bool:
         """Whether what was begun at ``epoch`` may stay here for another try."""
         return self.epoch == epoch and not self.leaving
@@ -97,6 +114,8 @@ class Line:
 
     async def close(self) -> None:
         """Give up the connection."""
+        self._retrying.flush()
+        self._failing.flush()
         if self._client is not None:
             await self._client.close()
 

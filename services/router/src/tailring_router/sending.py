@@ -76,7 +76,7 @@ class Sending:
     def _give_up(self, parts: list[Part], result: Result) -> None:
         for part in parts:
             self._resolve(part, result)
-        self._line.metrics.gave_up(sum(part.spans for part in parts))
+        self._line.gives_up(result, sum(part.spans for part in parts))
 
     async def _deliver(self, parts: list[Part]) -> None:
         """Try until each of ``parts`` is resolved."""
@@ -160,6 +160,8 @@ class Sending:
             (expired if ended else unexpired).append(part)
         if expired:
             self._give_up(expired, result)
+        if unexpired:
+            self._line.retries(result, sum(part.spans for part in unexpired))
         return unexpired
 
     async def _wait(self, delay_s: float) -> None:
