@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation
 PACKAGES := libs/hashring libs/otlpwire libs/runtime libs/resolvers libs/pipeline libs/otlpio libs/testkit \
 	services/router services/sampler services/cli
-CHECKED := $(wildcard libs services tests tools bench)
+CHECKED := $(wildcard conftest.py libs services tests tools bench)
 
 # The compiled form is built where a C compiler and Python's headers are at hand; COMPILE=0 forces the pure one.
 CAN_COMPILE := import os, sysconfig; print(int(os.path.exists(sysconfig.get_path("include") + "/Python.h")))

@@ -268,8 +268,8 @@ async def test_overruns_have_one_bound_together() -> None:
     began_s = time.monotonic()
     with structlog.testing.capture_logs():
         assert await live(stages, settings=settings) == 1
-    moments_s = 2 * len(stages) * lifecycle.MOMENT_S
-    assert time.monotonic() - began_s < 0.5 + lifecycle.OVERRUN_MAX_S + moments_s
+    # One overrun is 3 s, eight are 24 s; a busy machine may double the one.
+    assert time.monotonic() - began_s < 0.5 + 2 * lifecycle.OVERRUN_MAX_S
     assert diary[4:] == [
         *("close a", "close b", "close c", "close d"),
         *("terminate a", "terminate b", "terminate c", "terminate d"),

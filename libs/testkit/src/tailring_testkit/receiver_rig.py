@@ -18,9 +18,11 @@ __all__ = ["Counts", "ReceiverRig", "receiver_rig", "until"]
 _TIMEOUT_S = 10.0
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(
+    condition: Callable[[], bool], *, timeout_s: float = _TIMEOUT_S
+) -> None:
     """Wait until ``condition`` holds; for states that nobody announces."""
-    async with asyncio.timeout(_TIMEOUT_S):
+    async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
 
@@ -60,9 +62,11 @@ class ReceiverRig:
         )
         return Counts(*(int(value) for value in (*spans, *requests)))
 
-    async def wait_counts(self, transport: str, counts: Counts) -> None:
+    async def wait_counts(
+        self, transport: str, counts: Counts, *, timeout_s: float = _TIMEOUT_S
+    ) -> None:
         """Wait until the counters are exactly these."""
-        await until(lambda: self.counts(transport) == counts)
+        await until(lambda: self.counts(transport) == counts, timeout_s=timeout_s)
 
     def in_flight(self) -> tuple[int, int]:
         """Requests and bytes that the receiver believes are in flight."""
