@@ -37,6 +37,7 @@ $(REQUIREMENTS): requirements/dev.txt
 
 $(INSTALLED): $(REQUIREMENTS) $(wildcard $(PACKAGES:=/pyproject.toml) $(PACKAGES:=/setup.py)) tools/hot.txt $(HOT)
 	@test $(COMPILE) = 1 || echo 'Without a C compiler and Python.h (or with COMPILE=0) the pure form is installed: it is slower.'
+	@test $(COMPILE) = 0 || echo 'Compiling the hot modules, about half a minute.'
 	@find libs services -path '*/src/*.so' -delete; rm -f $(VENV)/.installed-*
 	$(UV) --reinstall $(addprefix -e ,$(PACKAGES))
 	@touch $@

@@ -26,6 +26,7 @@ from tailring_runtime.config import (
 from tailring_runtime.metrics import MetricSpec
 from tailring_runtime.settings import Settings
 from tailring_sampler import components as sampler
+from tailring_sampler.policies import BUILT_IN
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
@@ -79,6 +80,7 @@ def configuration_page() -> Iterator[str]:
             if component.model not in seen:
                 seen.add(component.model)
                 yield from _component(component)
+    yield from _policies()
     yield "## service.telemetry"
     yield ""
     yield from _key_table(describe(TelemetryConfig))
@@ -106,6 +108,29 @@ def _components_table(registries: Iterable[Registry]) -> Iterator[str]:
             spellings[one.kind, one.name] = ", ".join(also)
     for (kind, name), services in rows.items():
         yield (f"| {kind} `{name}` | {spellings[kind, name]} | {', '.join(services)} |")
+    yield ""
+
+
+def _policies() -> Iterator[str]:
+    yield "## Policies"
+    yield ""
+    yield "Each policy of `tail_sampling` has a `name`, a `type`, and a block that is"
+    yield "called like the type:"
+    yield ""
+    yield "```yaml"
+    yield "policies:"
+    yield "  - name: slow"
+    yield "    type: latency"
+    yield "    latency: {threshold_ms: 500}"
+    yield "```"
+    yield ""
+    for policy_type in BUILT_IN:
+        yield f"### {policy_type.name}"
+        yield ""
+        yield (policy_type.model.__doc__ or "").strip().splitlines()[0]
+        yield ""
+        yield from _key_table(describe(policy_type.model))
+    yield "[Others](policies.md) can be added."
     yield ""
 
 

@@ -116,3 +116,20 @@ def test_what_a_plug_in_cannot_build_is_a_problem_of_the_file(installed: Path) -
         assert any(
             f"{place}[{at}]::{kind}: {problem}" in line for line in said.splitlines()
         ), said
+
+
+def test_the_example_of_the_documentation_works(tmp_path: Path) -> None:
+    """The policy of docs/policies.md can be installed and configured as it says."""
+    page = Path(__file__).parents[3] / "docs" / "policies.md"
+    module = page.read_text().split("```python\n")[1].split("```")[0]
+    (tmp_path / "keep_large.py").write_text(module)
+    info = tmp_path / "keep_large-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: keep-large\n")
+    entry_points = "[tailring.policies]\nkeep_large = keep_large:KEEP_LARGE\n"
+    (info / "entry_points.txt").write_text(entry_points)
+    policy = {"name": "large", "type": "keep_large", "keep_large": {"spans_min": 500}}
+    assert validate(tmp_path, policy) == (0, "configuration is valid\n")
+    code, words = validate(tmp_path, {**policy, "keep_large": {"span_min": 500}})
+    assert code == 2
+    assert "spans_min" in words

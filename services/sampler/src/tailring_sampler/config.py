@@ -169,6 +169,9 @@ def _one_shard(shards: int) -> int:
     return shards
 
 
+NOT_YET = "Not in this version: any other value is an error."
+
+
 class DecisionCacheConfig(ConfigModel):
     """``decision_cache``: trace ids remembered beyond the live map; 0 switches off."""
 
@@ -228,7 +231,7 @@ class TailSamplingConfig(ConfigModel):
             "deciding earlier after the root span is not in this version;"
             " use decision_wait",
         ),
-    ] = 0
+    ] = Field(default=0, description=NOT_YET)
     block_on_overflow: Annotated[
         Bool,
         _off(
@@ -236,23 +239,27 @@ class TailSamplingConfig(ConfigModel):
             "blocking on overflow is not in this version; the oldest trace is evicted"
             " (raise num_traces)",
         ),
-    ] = False
+    ] = Field(default=False, description=NOT_YET)
     maximum_trace_size_bytes: Annotated[
         Int,
-        Field(ge=0),
         _off(lambda size: size == 0, "a limit by trace size is not in this version"),
-    ] = 0
-    sampling_strategy: Annotated[Text, AfterValidator(_known_strategy)] = (
-        "trace-complete"
+    ] = Field(default=0, ge=0, description=NOT_YET)
+    sampling_strategy: Annotated[Text, AfterValidator(_known_strategy)] = Field(
+        default="trace-complete",
+        description="Traces are judged whole; `span-ingest` is not in this version.",
     )
-    num_shards: Annotated[Int, Field(ge=0), AfterValidator(_one_shard)] = 1
+    num_shards: Annotated[Int, AfterValidator(_one_shard)] = Field(
+        default=1,
+        ge=0,
+        description="More than 1 is an error in this version: run more samplers.",
+    )
     tail_storage: Annotated[
         Text | None,
         _off(
             lambda component: component is None,
             "tail storage is not in this version; traces are held in memory",
         ),
-    ] = None
+    ] = Field(default=None, description=NOT_YET)
 
     @model_validator(mode="after")
     def _names_differ(self) -> TailSamplingConfig:

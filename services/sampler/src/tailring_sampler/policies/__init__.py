@@ -1,7 +1,7 @@
 """The policies: one module each, its configuration beside it."""
 
 from tailring_sampler.policies.always_sample import AlwaysSample, AlwaysSampleConfig
-from tailring_sampler.policies.built_in import policy_types
+from tailring_sampler.policies.built_in import BUILT_IN, policy_types
 from tailring_sampler.policies.latency import Latency, LatencyConfig, LatencyWindow
 from tailring_sampler.policies.policy import Policy, Trace, Vote
 from tailring_sampler.policies.probabilistic import Probabilistic, ProbabilisticConfig
@@ -14,6 +14,7 @@ from tailring_sampler.policies.registry import (
 from tailring_sampler.policies.status_code import StatusCode, StatusCodeConfig
 
 __all__ = [
+    "BUILT_IN",
     "ENTRY_POINT_GROUP",
     "AlwaysSample",
     "AlwaysSampleConfig",

@@ -10,7 +10,7 @@ __all__ = ["ALWAYS_SAMPLE", "AlwaysSample", "AlwaysSampleConfig"]
 
 
 class AlwaysSampleConfig(ConfigModel):
-    """Nothing to set; the block may be absent or empty."""
+    """Keeps every trace; the block may be absent or empty."""
 
 
 class AlwaysSample:

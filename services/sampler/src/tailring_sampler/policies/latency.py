@@ -12,6 +12,8 @@ far as that one.
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from tailring_otlpwire import lasts_within
 from tailring_runtime.config import ConfigModel, Int
 from tailring_sampler.policies.policy import NOT_SAMPLED, SAMPLED, Trace, Vote
@@ -25,10 +27,14 @@ _INT64_MAX = (1 << 63) - 1
 
 
 class LatencyConfig(ConfigModel):
-    """The ``latency`` block. Both in milliseconds; an upper bound of 0 means none."""
+    """Keeps a trace that lasts longer than ``threshold_ms``."""
 
-    threshold_ms: Int = 0
-    upper_threshold_ms: Int = 0
+    threshold_ms: Int = Field(
+        default=0, description="A trace is kept when it lasts longer."
+    )
+    upper_threshold_ms: Int = Field(
+        default=0, description="And at most so long, after any of its spans; 0: no end."
+    )
 
 
 def milliseconds(duration_ns: int) -> int:

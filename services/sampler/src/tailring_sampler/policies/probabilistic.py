@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from tailring_runtime.config import ConfigModel, Float, Text
 from tailring_sampler.fnv import fnv1a_64
@@ -27,12 +27,16 @@ _DEFAULT_SALT = "default-hash-seed"
 
 
 class ProbabilisticConfig(ConfigModel):
-    """The ``probabilistic`` block."""
+    """Keeps a share of the traces, by a hash of their ids."""
 
-    # Percent of the traces, any number; <= 0 keeps next to none, >= 100 keeps all.
-    sampling_percentage: Float = 0.0
-    # Empty means upstream's own salt. Samplers of one fleet need the same.
-    hash_salt: Text = ""
+    sampling_percentage: Float = Field(
+        default=0.0, description="Percent of the traces; 100 and more keeps all."
+    )
+    hash_salt: Text = Field(
+        default="",
+        description="Changes which traces are kept; the same in all samplers of a"
+        " fleet. Empty: upstream's own.",
+    )
 
     @field_validator("sampling_percentage", mode="after")
     @classmethod

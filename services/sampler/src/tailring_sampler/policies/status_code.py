@@ -18,12 +18,15 @@ _CODES = {"UNSET": 0, "OK": 1, "ERROR": 2}
 
 
 class StatusCodeConfig(ConfigModel):
-    """The ``status_code`` block."""
+    """Keeps a trace with a span of one of these status codes."""
 
     supported: ClassVar[str] = "OK, ERROR, UNSET"
 
-    # Exactly these words, in capitals as upstream wants them.
-    status_codes: TextList = Field(default=(), validate_default=True)
+    status_codes: TextList = Field(
+        default=(),
+        validate_default=True,
+        description="`OK`, `ERROR`, `UNSET`, in capitals; at least one.",
+    )
 
     @field_validator("status_codes", mode="after")
     @classmethod
