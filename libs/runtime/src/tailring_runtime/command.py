@@ -86,7 +86,11 @@ def _parser(
     command: ServiceCommand, commands: dict[str, tuple[str, _Action]]
 ) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=command.name, description=command.description, allow_abbrev=False
+        prog=command.name,
+        description=command.description,
+        epilog=f"{command.name} --config FILE runs the service, as with 'run'; each"
+        " command has its own --help. A command comes before its options.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--version", action="store_true", help="print the version and its form"
