@@ -3,67 +3,115 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Iterator
 
-from tailring_otlpio import ReceiverSettings
+import pytest
+
+from tailring_otlpio.conversion import Conversion
+from tailring_otlpio.errors import MalformedBody
+from tailring_otlpio.intake import Intake, ReceiverSettings
+from tailring_otlpio.json_traces import traces_from_json
+from tailring_pipeline import Refused
+from tailring_runtime.metrics import Metrics
 from tailring_testkit import otlp, otlp_json
 from tailring_testkit.otlp_clients import JSON
 from tailring_testkit.receiver_rig import Counts, receiver_rig, until
+from tailring_testkit.sink import Sink
 
-ONE = otlp.request(otlp.span(b"t" * 16, b"s" * 8))
-LARGE = otlp_json.format_request(otlp.realistic_request(4096, seed=3)).encode()
-FAILURE = Counts(failure=1)
-
-
-async def test_what_is_converted_counts_as_in_flight() -> None:
-    """A JSON body keeps its place while it is converted: a second is refused then."""
-    async with receiver_rig(settings=ReceiverSettings(requests_in_flight_max=1)) as rig:
-        async with asyncio.TaskGroup() as group:
-            first = group.create_task(rig.http.post(LARGE, content_type=JSON))
-            await until(lambda: rig.in_flight() == (1, len(LARGE)))
-            await asyncio.sleep(0.01)
-            assert (await rig.http.post(ONE)).status == 503
-        assert first.result().status == 200
-        assert rig.in_flight() == (0, 0)
+LARGE = otlp_json.format_request(otlp.realistic_request(100, seed=3)).encode()
 
 
-async def test_a_client_that_leaves_leaves_its_conversion_in_flight() -> None:
+class Rig:
+    """Conversions that stand still until they are let go on."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.go_on = threading.Event()
+        settings = ReceiverSettings(requests_in_flight_max=2)
+        self.intake = Intake(Sink(), metrics=Metrics(), name="otlp", settings=settings)
+        self.conversion = Conversion(self.intake, self._convert)
+
+    def _convert(self, body: bytes) -> bytes:
+        self.begun += 1
+        assert self.go_on.wait(30), "nobody let the conversion go on"
+        return traces_from_json(body)
+
+    def send(self, body: bytes = LARGE) -> asyncio.Task[bytes]:
+        """A client that waits for the conversion of its body."""
+        converting = self.conversion.convert(body)
+        return asyncio.get_running_loop().create_task(converting)
+
+    def in_flight(self) -> tuple[int, int]:
+        """Requests and bytes."""
+        return self.intake.admission.requests, self.intake.admission.bytes
+
+    async def wait_in_flight(self, requests: int) -> None:
+        """Wait until that many bodies are in flight, with all of their bytes."""
+        await until(lambda: self.in_flight() == (requests, requests * len(LARGE)))
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    """A rig whose conversions end with the test."""
+    made = Rig()
+    yield made
+    made.go_on.set()
+
+
+async def test_what_is_converted_counts_as_in_flight(rig: Rig) -> None:
+    """Bodies keep their places while one is converted and others wait; more are
+    refused then."""
+    first, second = rig.send(), rig.send()
+    await rig.wait_in_flight(2)
+    with pytest.raises(Refused):
+        await rig.send()
+    await until(lambda: rig.begun == 1)
+    rig.go_on.set()
+    assert await first == await second == traces_from_json(LARGE)
+    assert rig.begun == 2
+    await rig.wait_in_flight(0)
+
+
+async def test_a_client_that_leaves_leaves_its_conversion_in_flight(rig: Rig) -> None:
     """A conversion that nobody waits for goes on, holds its place until it ends, and
     no other one begins meanwhile."""
-    async with receiver_rig() as rig:
-        async with asyncio.TaskGroup() as group:
-            first = group.create_task(rig.http.post(LARGE, content_type=JSON))
-            await until(lambda: rig.in_flight() == (1, len(LARGE)))
-            await asyncio.sleep(0.01)
-            first.cancel()
-            await rig.wait_counts("http", FAILURE)
-            assert rig.in_flight() == (1, len(LARGE))
-            second = group.create_task(rig.http.post(LARGE, content_type=JSON))
-            await until(lambda: rig.in_flight() == (2, 2 * len(LARGE)))
-            await until(lambda: rig.in_flight()[0] == 1)
-            assert not second.done()
-        assert second.result().status == 200
-        assert rig.in_flight() == (0, 0)
+    first = rig.send()
+    await until(lambda: rig.begun == 1)
+    first.cancel()
+    second = rig.send()
+    await rig.wait_in_flight(2)
+    assert first.cancelled()
+    assert rig.begun == 1
+    rig.go_on.set()
+    await second
+    await rig.wait_in_flight(0)
 
 
-async def test_a_client_that_leaves_before_its_conversion_takes_its_place_along() -> (
-    None
-):
+async def test_a_client_that_leaves_the_line_takes_its_place_along(rig: Rig) -> None:
     """A body that waits for its turn goes with its client."""
-    async with receiver_rig() as rig, asyncio.TaskGroup() as group:
-        first = group.create_task(rig.http.post(LARGE, content_type=JSON))
-        await until(lambda: rig.in_flight() == (1, len(LARGE)))
-        second = group.create_task(rig.http.post(LARGE, content_type=JSON))
-        await until(lambda: rig.in_flight() == (2, 2 * len(LARGE)))
-        second.cancel()
-        await rig.wait_counts("http", FAILURE)
-        assert rig.in_flight() == (1, len(LARGE))
-        assert (await first).status == 200
+    first, second = rig.send(), rig.send()
+    await until(lambda: rig.begun == 1)
+    second.cancel()
+    await rig.wait_in_flight(1)
+    rig.go_on.set()
+    await first
+    assert rig.begun == 1
+
+
+async def test_a_malformed_body_gives_its_place_back(rig: Rig) -> None:
+    """A conversion that fails ends like any other."""
+    rig.go_on.set()
+    with pytest.raises(MalformedBody):
+        await rig.send(b"[" * len(LARGE))
+    await rig.wait_in_flight(0)
+    await rig.send()
 
 
 async def test_large_json_is_not_converted_for_a_drain() -> None:
     """While it drains the receiver refuses a large JSON body as it is."""
-    async with receiver_rig() as rig:
-        rig.receiver.close()
-        reply = await rig.http.post(LARGE, content_type=JSON)
+    async with receiver_rig() as receiving:
+        receiving.receiver.close()
+        reply = await receiving.http.post(LARGE, content_type=JSON)
         assert (reply.status, reply.headers["retry-after"]) == (503, "1")
-        assert rig.counts("http") == Counts(refused=1)
+        assert receiving.counts("http") == Counts(refused=1)

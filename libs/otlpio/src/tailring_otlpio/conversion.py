@@ -9,6 +9,7 @@ a thread cannot be cancelled, and forgetting it would be a queue that nobody see
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -23,10 +24,13 @@ _INLINE_BYTES_MAX: Final = 16 * 1024
 
 
 class Conversion:
-    """From JSON to encoded requests, for one server."""
+    """From JSON to encoded requests, for one server; ``convert_one`` does it."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(
+        self, intake: Intake, convert_one: Callable[[bytes], bytes] = traces_from_json
+    ) -> None:
         self._intake = intake
+        self._convert_one = convert_one
         self._slot = asyncio.Semaphore(1)
 
     async def convert(self, body: bytes) -> bytes:
@@ -37,7 +41,7 @@ class Conversion:
         if not body:
             raise MalformedBody("not OTLP JSON: the body is empty")
         if len(body) <= _INLINE_BYTES_MAX:
-            return traces_from_json(body)
+            return self._convert_one(body)
         size = len(body)
         self._intake.enter(size)
         try:
@@ -46,7 +50,7 @@ class Conversion:
             self._intake.leave(size)
             raise
         loop = asyncio.get_running_loop()
-        running = loop.run_in_executor(None, traces_from_json, body)
+        running = loop.run_in_executor(None, self._convert_one, body)
         running.add_done_callback(partial(self._ended, size))
         return await asyncio.shield(running)
 
