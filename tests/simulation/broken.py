@@ -29,6 +29,7 @@ def unbroken() -> Scenario:
     )
     router = replace(
         scenario.router,
+        batch=False,
         acknowledges_early=False,
         level1_queue=0,
         queue_max=1000,

@@ -23,7 +23,7 @@ from enum import Enum
 
 from tests.simulation.rings import RingHistory
 
-__all__ = ["Answer", "Attempt", "Copy", "Ledger", "Route"]
+__all__ = ["Answer", "Attempt", "Copy", "Ledger", "Route", "Sent"]
 
 # Routers remember for 120 s what has arrived; nobody's clock is that exact.
 _REMEMBERED_S = 110.0
@@ -80,6 +80,12 @@ class Route:
     router: str
     address: str
     rings: RingHistory
+    remembers: bool = True
+    """Whether the router gets the bytes that the client sent, and knows them again."""
+
+
+Sent = dict[int, Attempt]
+"""The copies of one call, and the attempt that each was sent for."""
 
 
 class Ledger:
@@ -103,8 +109,9 @@ class Ledger:
             self.copies.setdefault(copy, Copy()).attempts.append(attempt)
         return attempt
 
-    def sent(self, copies: Iterable[int], route: Route, *, at_s: float) -> None:
-        """A router begins a call that carries these."""
+    def sent(self, copies: Iterable[int], route: Route, *, at_s: float) -> Sent:
+        """A router begins a call that carries these; for which attempts."""
+        sent: Sent = {}
         address = route.address
         self._must(
             route.rings.may_send(address, at_s=at_s),
@@ -112,6 +119,7 @@ class Ledger:
         )
         for number in copies:
             begun = self._attempts_at(number, route.router)
+            sent[number] = begun[-1]
             owners = route.rings.owners(
                 self._trace_of(number), since_s=begun[0].begun_s
             )
@@ -121,15 +129,16 @@ class Ledger:
                 f" {number:x}, {sorted(owners)} did",
             )
             self._must(
-                not _is_known(number, begun, rings=route.rings, at_s=at_s),
+                not route.remembers
+                or not _is_known(number, begun, rings=route.rings, at_s=at_s),
                 f"{route.router} knew that copy {number:x} had arrived at {address}",
             )
+        return sent
 
-    def arrived(self, copies: Iterable[int], route: Route, *, at_s: float) -> None:
+    def arrived(self, sent: Sent, *, at_s: float) -> None:
         """The router was told that a sampler took all of these."""
-        for number in copies:
-            newest = self._attempts_at(number, route.router)[-1]
-            newest.arrived.setdefault(number, at_s)
+        for number, attempt in sent.items():
+            attempt.arrived.setdefault(number, at_s)
 
     def taken(self, copies: Iterable[int], sampler: str, *, at_ns: int) -> None:
         """A sampler holds these from now on."""

@@ -49,7 +49,7 @@ class SamplerLink:
         loop = asyncio.get_running_loop()
         words = f"{self._route.router} -> {self._route.address} {len(copies)} spans"
         self._history.note(f"{words} {crc32(payload):08x}")
-        self._ledger.sent(copies, self._route, at_s=loop.time())
+        sent = self._ledger.sent(copies, self._route, at_s=loop.time())
 
         async def serve(fate: Fate) -> int:
             if self.blocked:
@@ -65,7 +65,7 @@ class SamplerLink:
         )
         if untaken:
             return Rejected("partial_success", "not taken", items=untaken)
-        self._ledger.arrived(copies, self._route, at_s=loop.time())
+        self._ledger.arrived(sent, at_s=loop.time())
         return None
 
     async def close(self) -> None:

@@ -64,12 +64,12 @@ class RouterMachine:
         self._links = []
         self._tell()
         name = f"{self.name}#{len(self.lives)}"
-        life = RouterLife(
-            name,
-            self._scenario.router,
-            resolver=self._resolver,
-            connect=lambda address: self._connect(Route(name, address, rings)),
-        )
+        knobs = self._scenario.router
+
+        def connect(address: str) -> Client:
+            return self._connect(Route(name, address, rings, not knobs.batch))
+
+        life = RouterLife(name, knobs, resolver=self._resolver, connect=connect)
         self.lives.append(life)
         await life.start()
         self.up = True

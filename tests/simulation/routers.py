@@ -15,6 +15,8 @@ from tests.simulation.scenario import RouterKnobs
 
 from tailring_pipeline import (
     Batch,
+    BatchConfig,
+    BatchProcessor,
     ExporterMetrics,
     Outcome,
     Refused,
@@ -103,6 +105,12 @@ class RouterLife:
                     self.metrics, "loadbalancing", counts_sending=False
                 ),
             )
+        self.batch: BatchProcessor | None = None
+        if knobs.batch:
+            config = BatchConfig(send_batch_size=20, send_batch_max_size=30)
+            self.batch = BatchProcessor(
+                config, consumer=self.queue or self.balancer, metrics=self.metrics
+            )
         self.handlers = TaskSet("receiver", metrics=self.metrics)
         self.draining = False
         self._terminating = False
@@ -119,11 +127,13 @@ class RouterLife:
         await self.balancer.start()
         if self.queue is not None:
             await self.queue.start()
+        if self.batch is not None:
+            await self.batch.start()
 
     async def answer(self, batch: Batch) -> Outcome:
         """Take a request as the receiver does; what it would answer."""
         try:
-            await (self.queue or self.balancer).consume(batch)
+            await (self.batch or self.queue or self.balancer).consume(batch)
         except (Refused, Rejected) as answer:
             return answer
         return None
@@ -140,9 +150,10 @@ class RouterLife:
                 await self.handlers.join()
         if cut:
             await self.handlers.close()
-        if self.queue is not None:
-            self.queue.close()
-            await self.queue.join(max(0.0, end_s - loop.time()))
+        for stage in (self.batch, self.queue):
+            if stage is not None:
+                stage.close()
+                await stage.join(max(0.0, end_s - loop.time()))
         self.balancer.close()
         await self.balancer.join(max(0.0, end_s - loop.time()))
         self._terminating = True
@@ -151,6 +162,8 @@ class RouterLife:
         self.check_empty()
 
     async def _terminate(self) -> None:
+        if self.batch is not None:
+            await self.batch.terminate()
         await self.balancer.terminate()
         if self.queue is not None:
             await self.queue.join(_MOMENT_S)
@@ -163,15 +176,18 @@ class RouterLife:
         counts = self.router_metrics
         doors = (Door.EXPIRED, Door.SHUTDOWN, Door.REJECTED)
         lost = sum(counts.left_by(door) for door in doors)
-        if self.queue is not None:
-            lost += sum(self.queue.statistics().lost.values())
+        for stage in (self.batch, self.queue):
+            if stage is not None:
+                doors_lost = stage.statistics().lost
+                lost += sum(doors_lost.values()) - doors_lost[QueueDoor.ABANDONED]
         return lost
 
     def lost_at_shutdown(self) -> int:
         """Spans that were still held when the time to drain was over."""
         lost = self.router_metrics.left_by(Door.SHUTDOWN)
-        if self.queue is not None:
-            lost += self.queue.statistics().lost[QueueDoor.TERMINATED]
+        for stage in (self.batch, self.queue):
+            if stage is not None:
+                lost += stage.statistics().lost[QueueDoor.TERMINATED]
         return lost
 
     def check(self) -> None:
@@ -184,16 +200,18 @@ class RouterLife:
         if not self._terminating:
             waiting = sum(part.spans for part in self.fleet.parts)
             assert waiting <= held, "a forwarder holds what no delivery waits for"
-        if self.queue is not None:
-            self.queue.check_invariants()
+        for stage in (self.batch, self.queue):
+            if stage is not None:
+                stage.check_invariants()
 
     def check_empty(self) -> None:
         """Assert that nothing is left, after the end."""
         assert self.router_metrics.held_spans() == 0, "spans are held for ever"
         assert not self.fleet.parts, "a part was never resolved"
         assert not len(self.handlers), "a sender was never answered"
-        if self.queue is not None:
-            assert self.queue.statistics().held == 0, "spans are queued for ever"
+        for stage in (self.batch, self.queue):
+            held = 0 if stage is None else stage.statistics().held
+            assert held == 0, "spans are queued for ever"
         failures = self.metrics.value("tailring_task_failures")
         assert failures == 0, "a background task failed"
 

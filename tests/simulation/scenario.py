@@ -70,6 +70,8 @@ class RouterKnobs:
     """Configuration of the routers."""
 
     routers: int
+    batch: bool
+    """Whether the batch processor stands before everything."""
     acknowledges_early: bool
     blocks_when_full: bool
     level1_queue: int
@@ -257,6 +259,7 @@ def _traffic(rng: random.Random) -> Traffic:
 def _router(rng: random.Random) -> RouterKnobs:
     return RouterKnobs(
         routers=2,
+        batch=rng.random() < 0.2,
         acknowledges_early=rng.random() < 0.25,
         blocks_when_full=rng.random() < 0.25,
         level1_queue=rng.choice([0, 0, 2, 20]),

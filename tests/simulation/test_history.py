@@ -52,7 +52,7 @@ def test_a_failure_says_how_to_repeat_it(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "seed 0 broke a rule" in story
     assert ".venv/bin/python -m tests.simulation 0" in story
     assert "Scenario(seed=0" in story
-    assert re.search(r"\n +0\.\d{4} router\d#0 acknowledged \d", story)
+    assert re.search(r"\n +0\.\d{4} router\d#0 acknowledged \[", story)
 
 
 def test_the_command_tells_the_seeds_that_failed(

@@ -51,10 +51,15 @@ def judge(
 def check_answer(
     attempt: Attempt, router: RouterLife, *, scenario: Scenario, ledger: Ledger
 ) -> None:
-    """Assert that an answer is true at the moment when it is given."""
-    # A sampler that took a part of several joined requests did not say of which: the
-    # senders may be told a wrong number, and only sums are right.
-    if scenario.to_sampler.partial or router.acknowledges_early:
+    """Assert that an answer is true at the moment when it is given, and is given."""
+    patient = scenario.calm or scenario.orderly
+    assert not patient or attempt.answer is not Answer.CANCELLED, (
+        f"{router.name} did not answer a patient client: {attempt}"
+    )
+    # Who took a part of several joined requests did not say of which: the senders may
+    # be told a wrong number, and only sums are right.
+    inexact = scenario.to_sampler.partial or scenario.router.batch
+    if inexact or router.acknowledges_early:
         return
     missing = _missing(attempt, ledger)
     assert len(missing) <= attempt.rejected, (
