@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 from tests.simulation.scenario import draw
-from tests.simulation.world import SimulationFailed, run_seed
+from tests.simulation.world import SimulationFailed, root_cause, run_seed
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,9 +46,8 @@ def _tell(seed: int) -> int:
 
 def _where(error: BaseException | None) -> str:
     """One line: what was broken, and where it was noticed."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
     assert error is not None
+    error = root_cause(error)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} {frame.name}: {frame.line} {error}"
 

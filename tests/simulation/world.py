@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -28,7 +29,14 @@ from tests.simulation.verdict import check_answer, judge
 
 from tailring_testkit import virtual_time
 
-__all__ = ["SimulationFailed", "World", "repeat_command", "run", "run_seed"]
+__all__ = [
+    "SimulationFailed",
+    "World",
+    "repeat_command",
+    "root_cause",
+    "run",
+    "run_seed",
+]
 
 _CHECK_EACH_S = 0.25
 # No run may need more; virtual, so it is no matter of speed.
@@ -37,7 +45,7 @@ RUN_MAX_S = 36_000.0
 _MENDED_S = 40.0
 _LAST_DRAIN_S = 3_600.0
 # Of the history, with a failure; `python -m tests.simulation` tells all of it.
-_LINES_TOLD = 20
+_LINES_TOLD = 30
 
 
 class SimulationFailed(AssertionError):
@@ -270,20 +278,30 @@ def run(scenario: Scenario) -> World:
             virtual_time.run(main())
     except Exception as error:
         lines = list(worlds[0].history.lines) if worlds else []
-        story = _story(scenario, lines, bugs=bugs)
+        story = _story(scenario, lines, rule=str(root_cause(error)), bugs=bugs)
         raise SimulationFailed(story, lines=lines) from error
     finally:
         structlog.configure(**before)
     return worlds[0]
 
 
-def _story(scenario: Scenario, lines: Sequence[str], *, bugs: list[str]) -> str:
+def root_cause(error: BaseException) -> BaseException:
+    """What was raised first, without the groups around it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _story(
+    scenario: Scenario, lines: Sequence[str], *, rule: str, bugs: list[str]
+) -> str:
     return "\n".join(
         [
-            f"seed {scenario.seed} broke a rule (see the error above)",
+            f"seed {scenario.seed} broke a rule: {rule}",
             f"repeat it with: {repeat_command(scenario.seed)}",
-            str(scenario),
+            textwrap.fill(str(scenario), 110),
             *bugs,
+            f"the end of its history ({_LINES_TOLD} lines; the command tells all):",
             *lines[-_LINES_TOLD:],
         ]
     )
