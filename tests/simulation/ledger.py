@@ -119,7 +119,7 @@ class Ledger:
         )
         for number in copies:
             begun = self._attempts_at(number, route.router)
-            sent[number] = begun[-1]
+            sent[number] = _meant(begun)
             owners = route.rings.owners(
                 self._trace_of(number), since_s=begun[0].begun_s
             )
@@ -183,6 +183,13 @@ class Ledger:
 
     def _attempts_at(self, number: int, router: str) -> list[Attempt]:
         return [one for one in self.copies[number].attempts if one.router == router]
+
+
+def _meant(attempts: Sequence[Attempt]) -> Attempt:
+    """The attempt that a router sends for: the newest, but for those that it refused,
+    of which nothing is left (an earlier one may be acknowledged and not delivered)."""
+    kept = [one for one in attempts if one.answer is not Answer.REFUSED]
+    return (kept or attempts)[-1]
 
 
 def _is_known(
