@@ -72,6 +72,7 @@ async def make_bench() -> AsyncIterator[MakeBench]:
         acknowledged: bool = False,
         queue_max: int = 1000,
         sends_max: int = 10,
+        queued_bytes_max: int = 1 << 30,
     ) -> Bench:
         metrics = RouterMetrics(Metrics(), "lb")
         clients: dict[str, ScriptedClient] = {}
@@ -89,7 +90,11 @@ async def make_bench() -> AsyncIterator[MakeBench]:
             sends_max=sends_max,
         )
         fleet = Fleet(
-            FleetSettings(forwarder=forwarder, retire_timeout_s=1.0),
+            FleetSettings(
+                forwarder=forwarder,
+                retire_timeout_s=1.0,
+                queued_bytes_max=queued_bytes_max,
+            ),
             connect=connect,
             metrics=metrics,
         )

@@ -24,6 +24,7 @@ from tailring_router.fleet import Fleet, FleetSettings
 from tailring_router.metrics import EndpointSeries, RouterMetrics
 from tailring_router.part import Outcome
 from tailring_runtime.metrics import Metrics
+from tailring_testkit import otlp
 from tailring_testkit.client import ScriptedClient
 from tailring_testkit.otlp import realistic_request, spans_of
 
@@ -115,12 +116,50 @@ async def test_a_part_that_is_cut_has_room_as_a_whole(
 ) -> None:
     """More pieces than the queue may hold are taken while it is not full: sent again
     as a whole, they would never fit."""
-    fleet = make_fleet(forwarder={"request_bytes_max": 1, "queue_max": 1})
+    limit = len(BATCH.payload) // 5
+    fleet = make_fleet(forwarder={"request_bytes_max": limit, "queue_max": 1})
     fleet.update(endpoints(1))
     parts = fleet.dispatch(BATCH.payload, now_ns=0)
-    assert len(parts) == SPANS
+    assert len(parts) > 4
     for part in parts:
         assert (await within(part.result)).outcome is Outcome.DELIVERED
+
+
+async def test_cutting_never_multiplies_a_heavy_resource(
+    make_fleet: MakeFleet,
+) -> None:
+    """Where the resource is most of a part, cutting would send it a thousand times; the
+    part leaves as it is."""
+    tags = {"large": "x" * 200_000}
+    spans = [otlp.span(bytes([n]) * 16, bytes([n]) * 8) for n in range(1, 51)]
+    payload = otlp.request(*spans, resource=tags)
+    fleet = make_fleet(forwarder={"request_bytes_max": 100_000})
+    fleet.update(endpoints(1))
+    parts = fleet.dispatch(payload, now_ns=0)
+    assert sum(len(part.payload) for part in parts) <= 2 * len(payload)
+    assert sum(part.spans for part in parts) == 50
+
+
+async def test_what_rests_between_tries_of_level_1_counts(
+    make_bench: MakeBench,
+) -> None:
+    """Parts that wait for another try of level 1 fill the fleet's memory too: senders
+    who are answered early cannot fill more."""
+    bench = make_bench(
+        level1={"enabled": True, **NEVER},
+        level2={"enabled": False},
+        queued_bytes_max=3 * len(BATCH.payload),
+    )
+    bench.use("a")
+    bench.clients["a:1"].answer = UNREACHABLE
+    taken = 0
+    for _ in range(10):
+        delivery = bench.begin()
+        if not delivery.turned_away:
+            taken += 1
+        delivery.acknowledge(lambda _: None)
+        await asyncio.sleep(0.005)
+    assert taken == 3
 
 
 async def test_all_backends_together_have_a_limit_of_bytes(

@@ -239,7 +239,30 @@ async def test_a_success_wakes_those_that_wait(
     assert (await within(waiting.result)).outcome is Outcome.DELIVERED
 
 
-async def test_an_unexpected_error_of_a_client_fails_thepart_of(
+async def test_a_success_does_not_wake_those_that_were_asked_to_wait(
+    make_forwarder: MakeForwarder, client: ScriptedClient
+) -> None:
+    """A wait that the backend asked for is not cut short by other requests that it
+    takes, nor is one for a request that it refuses while it takes others."""
+    for refusal in (
+        Refused("throttled", "later", retry_after_s=60.0),
+        Refused("unavailable", "not this one"),
+    ):
+        forwarder = make_forwarder(retry=SLOW_RETRY, linger_s=0.0)
+        client.script([refusal])
+        waiting = part_of(b"1")
+        forwarder.offer(waiting)
+        tried = len(client.tried)
+        await client.wait_tried(tried + 1)
+        for number in range(5):
+            part = part_of(b"%d" % number)
+            forwarder.offer(part)
+            await within(part.result)
+        assert client.tried.count(b"1") <= tried + 2
+        assert not waiting.result.done()
+
+
+async def test_an_unexpected_error_of_a_client_fails_the_part(
     make_forwarder: MakeForwarder, client: ScriptedClient
 ) -> None:
     """A client that breaks its contract leaves nobody waiting."""

@@ -86,11 +86,12 @@ async def test_a_full_level_1_queue_refuses_at_the_door(
 
 async def test_a_dead_backend_does_not_hold_up_a_level_1_queue(tmp_path: Path) -> None:
     """The others get their parts of everything that was acknowledged; the dead one
-    gets its own when it is back."""
+    gets its own when it is back. A level-2 queue that blocks changes nothing."""
     port = free_port()
+    level2 = {"queue_size": 1, "num_consumers": 1, "block_on_overflow": True}
     keys = {
         "queue": {"enabled": True, "num_consumers": 1},
-        "otlp": {"retry_on_failure": FAST},
+        "otlp": {"retry_on_failure": FAST, "sending_queue": level2},
     }
     async with Backend() as healthy:
         hosts = [healthy.address, f"127.0.0.1:{port}"]

@@ -8,6 +8,7 @@ from tailring_pipeline.backoff import (
 from tailring_pipeline.batch import BatchProcessor, BatchSettings, BatchStatistics
 from tailring_pipeline.batch_config import BatchConfig
 from tailring_pipeline.consumer import Batch, Consumer, Refused, Rejected, Signal, Stage
+from tailring_pipeline.cutting import cut_batch
 from tailring_pipeline.debug import DebugExporter
 from tailring_pipeline.debug_config import DebugConfig
 from tailring_pipeline.doors import Door
@@ -76,6 +77,7 @@ __all__ = [
     "TopLevelRetryConfig",
     "Wakeups",
     "branches_of",
+    "cut_batch",
     "delivery_of",
     "fan_out",
 ]

@@ -19,7 +19,7 @@ __all__ = ["Backlog", "Total"]
 
 
 class Total:
-    """Bytes that wait in all backlogs of a fleet together."""
+    """Bytes that wait in a fleet: in all backlogs, and for another try of level 1."""
 
     def __init__(self) -> None:
         self.size_bytes = 0

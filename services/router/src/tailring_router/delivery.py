@@ -241,7 +241,9 @@ class Delivery:
             return
         if backoff is not None:
             self._backoffs[part] = backoff
-        self._resting[part] = self._fleet.rest(delay_s, partial(self._rested, part))
+        self._resting[part] = self._fleet.rest(
+            part, delay_s, partial(self._rested, part)
+        )
 
     def _delay_s(self, backoff: Backoff, result: Result) -> float | None:
         if self._dispatcher.acknowledged and result.reason == "no_backends":

@@ -61,11 +61,15 @@ class LoadBalancingExporter:
 
         fleet = Fleet(_fleet_settings(config), connect=connect, metrics=router_metrics)
         queue = template.sending_queue
+        # Level 1 has answered and bounds what it holds: level 2 holds nobody up.
+        bounded = level1 is not None and level1.acknowledges_early
         self._balancer = LoadBalancer(
             BalancerSettings(
                 # Level 1 bounds what it has acknowledged until it is delivered.
                 acknowledges_early=queue.acknowledges_early and level1 is None,
-                blocks_when_full=queue.enabled and queue.block_on_overflow,
+                blocks_when_full=(
+                    queue.enabled and queue.block_on_overflow and not bounded
+                ),
             ),
             resolver=build_resolver(config.resolver, metrics=metrics),
             fleet=fleet,
@@ -73,7 +77,7 @@ class LoadBalancingExporter:
                 fleet,
                 retry=config.retry_on_failure,
                 metrics=router_metrics,
-                acknowledged=level1 is not None and level1.acknowledges_early,
+                acknowledged=bounded,
             ),
         )
         self._queue: SendingQueue | None = None

@@ -18,8 +18,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tailring_otlpwire import chunk, count_spans
-from tailring_pipeline import Refused
+from tailring_otlpwire import count_spans
+from tailring_pipeline import Batch, Refused, cut_batch
 from tailring_resolvers import Endpoint
 from tailring_router.client import Client, ForwarderSettings
 from tailring_router.forwarder import Forwarder, Shared
@@ -28,6 +28,7 @@ from tailring_router.part import REPEATED, STOPPED, Outcome, Part, Result, now_n
 from tailring_router.partition import Routed, partition
 from tailring_router.repeats import Repeats
 from tailring_router.rests import Rest, Rests
+from tailring_router.sending import HURRY_S
 from tailring_router.topology import EMPTY, Topology, build_topology
 from tailring_runtime.logs import get_logger
 from tailring_runtime.tasks import TaskSet
@@ -74,7 +75,6 @@ class Fleet:
     ) -> None:
         """``connect`` makes a client for an address; it must not block."""
         self.topology: Topology = EMPTY
-        self.rests = Rests()
         self.repeats = Repeats()
         self._settings = settings
         self._connect = connect
@@ -83,6 +83,7 @@ class Fleet:
         self._retiring: set[Forwarder] = set()
         self._tasks = TaskSet("fleet")
         self._shared = Shared()
+        self.rests = Rests(self._shared.total)
         self._hurries = False
         self._closed = False
         # The list that is not taken yet, while one is being taken in steps.
@@ -110,9 +111,14 @@ class Fleet:
         if not busy:
             self._taking = self._tasks.spawn(self._take_wanted(), name="new backends")
 
-    def rest(self, delay_s: float, then: Callable[[], None]) -> Rest:
-        """Call ``then`` once: after the delay, or earlier when the ring changes."""
-        return self.rests.rest(min(delay_s, 0.5) if self._hurries else delay_s, then)
+    def rest(self, part: Part, delay_s: float, then: Callable[[], None]) -> Rest:
+        """Call ``then`` once: after the delay, or earlier when the ring changes. The
+        part counts among what waits meanwhile."""
+        return self.rests.rest(
+            min(delay_s, HURRY_S) if self._hurries else delay_s,
+            then,
+            size_bytes=len(part.payload),
+        )
 
     def dispatch(
         self,
@@ -158,17 +164,22 @@ class Fleet:
     async def wait_room(self, payload: bytes) -> None:
         """Wait until every backend that owns a part of ``payload`` has room, which it
         has when this returns and nobody ran in between."""
-        while (full := self._first_full(payload)) is not None:
+        topology = self.topology
+        owners = self._owners(payload)
+        while True:
+            if topology is not self.topology:
+                topology = self.topology
+                owners = self._owners(payload)
+            full = next((owner for owner in owners if owner.full), None)
+            if full is None:
+                return
             await full.wait_room()
 
-    def _first_full(self, payload: bytes) -> Forwarder | None:
+    def _owners(self, payload: bytes) -> list[Forwarder]:
         if self._closed or self.topology.empty:
-            return None
-        for part in partition(payload, self.topology):
-            forwarder = self._members[part.address].forwarder
-            if forwarder.full:
-                return forwarder
-        return None
+            return []
+        parts = partition(payload, self.topology)
+        return [self._members[part.address].forwarder for part in parts]
 
     def hurry(self) -> None:
         """The router drains: try at once what waits, and wait only briefly."""
@@ -217,14 +228,10 @@ class Fleet:
         """A part above the size of a request in several: a backend may not take it
         whole, and compressing it at once would hold up the event loop."""
         bytes_max = self._settings.forwarder.request_bytes_max
-        size_bytes = len(routed.payload)
-        if size_bytes <= bytes_max or routed.spans == 1:
+        if len(routed.payload) <= bytes_max:
             return (routed,)
-        spans_max = max(1, routed.spans * bytes_max // size_bytes)
-        return [
-            Routed(routed.address, piece, count_spans(piece))
-            for piece in chunk(routed.payload, spans_max)
-        ]
+        pieces = cut_batch(Batch(routed.payload, routed.spans), bytes_max)
+        return [Routed(routed.address, it.payload, it.items) for it in pieces]
 
     def _give(self, part: Part, *, room: bool) -> None:
         member = self._members[part.address]

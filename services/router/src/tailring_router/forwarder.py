@@ -5,8 +5,9 @@ What it is: level 2 of the resiliency, one forwarder a backend. Its rules:
 * Under load, parts are gathered for some milliseconds (`pace`) or up to a target size
   and sent as one request (concatenated encoded requests are their merge); an idle
   forwarder sends at once. The connection is made with the first request.
-* At most ``sends_max`` requests are in flight or between two tries (`sending`); one
-  that succeeds wakes those that wait, and so does `hurry`.
+* At most ``sends_max`` requests are in flight or between two tries (`sending`). The
+  first that succeeds after the backend was away wakes those that wait, and so does
+  `hurry`.
 * `hand_back` and `retire` resolve what was not delivered as *moved*: whoever routed it
   partitions it again, on the ring of that moment. What is in flight is not sent to
   another backend before its fate is known, or its backend is given up.

@@ -82,11 +82,13 @@ class Line:
             self.suspected = False
             result = Result(Outcome.REJECTED, refusal.reason, refusal.detail)
         else:
-            self.suspected = False
             result = DELIVERED
             if partial is not None:
                 result = delivered(partial.items or 0, partial.detail)
-            self.wake()
+            if self.suspected:  # it is back
+                self.suspected = False
+                for sending in self.sendings:
+                    sending.came_back()
         self.metrics.tried(
             result,
             spans=sum(part.spans for part in parts),

@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from tailring_router.backlog import Total
+
 __all__ = ["Rest", "Rests"]
 
 
 class Rest:
     """One wait; ended once, or cancelled."""
 
-    def __init__(self, then: Callable[[], None], rests: set[Rest]) -> None:
+    def __init__(
+        self, then: Callable[[], None], rests: set[Rest], *, left: Callable[[], None]
+    ) -> None:
         self._then = then
         self._rests = rests
+        self._left = left
         self.handle: asyncio.TimerHandle | None = None
 
     def cancel(self) -> None:
         """``then`` will not be called."""
-        self._rests.discard(self)
+        if self in self._rests:
+            self._rests.remove(self)
+            self._left()
         if self.handle is not None:
             self.handle.cancel()
 
@@ -29,17 +36,21 @@ class Rest:
 
 
 class Rests:
-    """All waits of a fleet; lives on one event loop."""
+    """All waits of a fleet, whose bytes count in ``total``; lives on one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, total: Total) -> None:
+        self._total = total
         self._rests: set[Rest] = set()
 
     def __len__(self) -> int:
         return len(self._rests)
 
-    def rest(self, delay_s: float, then: Callable[[], None]) -> Rest:
+    def rest(
+        self, delay_s: float, then: Callable[[], None], *, size_bytes: int
+    ) -> Rest:
         """Call ``then`` once: after the delay, or at `end_all`."""
-        rest = Rest(then, self._rests)
+        self._total.size_bytes += size_bytes
+        rest = Rest(then, self._rests, left=lambda: self._leave(size_bytes))
         rest.handle = asyncio.get_running_loop().call_later(delay_s, rest.end)
         self._rests.add(rest)
         return rest
@@ -48,3 +59,6 @@ class Rests:
         """End every wait that there is now."""
         for rest in list(self._rests):
             rest.end()
+
+    def _leave(self, size_bytes: int) -> None:
+        self._total.size_bytes -= size_bytes

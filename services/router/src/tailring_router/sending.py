@@ -40,6 +40,8 @@ class Sending:
         self._parts = parts
         self._line = line
         self._waits = False
+        # Whether the backend said how long to wait.
+        self._asked = False
         self._woken = asyncio.Event()
 
     async def run(self) -> None:
@@ -69,6 +71,12 @@ class Sending:
         if self._waits:
             self._woken.set()
 
+    def came_back(self) -> None:
+        """The backend could not be reached and now has answered another request: try
+        again at once, unless it asked for patience."""
+        if not self._asked:
+            self.wake()
+
     def _resolve(self, part: Part, result: Result) -> None:
         self.open.discard(part)
         part.resolve(result)
@@ -95,6 +103,7 @@ class Sending:
                 delay_ns = self._delay_ns(backoff, result)
                 parts = self._unexpired(parts, result, delay_ns)
                 if parts:
+                    self._asked = result.retry_after_s > 0
                     await self._wait(delay_ns / 1e9)
             if not line.keeps(epoch):
                 for part in parts:

@@ -20,8 +20,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tailring_otlpwire import WireError, chunk, join
-from tailring_pipeline import Batch
+from tailring_otlpwire import join
+from tailring_pipeline import Batch, cut_batch
 from tailring_sampler.sampler import KeptTrace
 
 __all__ = ["HeldTrace", "ReleaseBatch", "requests_of"]
@@ -101,31 +101,4 @@ def requests_of(traces: Sequence[HeldTrace], *, bytes_max: int) -> list[Batch]:
     spans = sum(held.spans for held in traces)
     payload = join(piece for held in traces for piece in held.trace.pieces)
     whole = Batch(payload, spans)
-    return [whole] if len(traces) > 1 else _cut(whole, bytes_max)
-
-
-def _cut(batch: Batch, bytes_max: int) -> list[Batch]:
-    todo = [batch]
-    done: list[Batch] = []
-    # Headers are repeated in each part. Where they outweigh the spans, repeating them
-    # all does not help and a request could become a thousand times its size.
-    spare_bytes = len(batch.payload)
-    while todo:
-        part = todo.pop()
-        size = len(part.payload)
-        if size <= bytes_max or part.items < 2:
-            done.append(part)
-            continue
-        # By their mean size first; what is still too large then is cut again.
-        spans_max = max(part.items // -(-size // bytes_max), 1)
-        try:
-            payloads = chunk(part.payload, spans_max, copies_bytes_max=spare_bytes)
-        except WireError:
-            done.append(part)
-            continue
-        spare_bytes -= max(sum(map(len, payloads)) - size, 0)
-        items = [
-            min(spans_max, part.items - at * spans_max) for at in range(len(payloads))
-        ]
-        todo += [*map(Batch, payloads, items)][::-1]
-    return done
+    return [whole] if len(traces) > 1 else cut_batch(whole, bytes_max)
