@@ -70,9 +70,8 @@ async def make_bench() -> AsyncIterator[MakeBench]:
         level1: dict[str, Any] | None = None,
         level2: dict[str, Any] | None = None,
         acknowledged: bool = False,
-        queue_max: int = 1000,
-        sends_max: int = 10,
         queued_bytes_max: int = 1 << 30,
+        **forwarder: Any,
     ) -> Bench:
         metrics = RouterMetrics(Metrics(), "lb")
         clients: dict[str, ScriptedClient] = {}
@@ -84,23 +83,21 @@ async def make_bench() -> AsyncIterator[MakeBench]:
                 everyone.append(clients[address])
             return clients[address]
 
-        forwarder = ForwarderSettings(
-            retry=RetryConfig(**(level2 or SOON)),
-            queue_max=queue_max,
-            sends_max=sends_max,
-        )
+        retry = RetryConfig(**(level2 or SOON))
         fleet = Fleet(
             FleetSettings(
-                forwarder=forwarder,
+                forwarder=ForwarderSettings(retry=retry, **forwarder),
                 retire_timeout_s=1.0,
                 queued_bytes_max=queued_bytes_max,
             ),
             connect=connect,
             metrics=metrics,
         )
-        retry = TopLevelRetryConfig(**(level1 or {"enabled": False}))
         dispatcher = Dispatcher(
-            fleet, retry=retry, metrics=metrics, acknowledged=acknowledged
+            fleet,
+            retry=TopLevelRetryConfig(**(level1 or {"enabled": False})),
+            metrics=metrics,
+            acknowledged=acknowledged,
         )
         bench = Bench(fleet, dispatcher, metrics, clients, everyone)
         made.append(bench)

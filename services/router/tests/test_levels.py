@@ -86,7 +86,7 @@ async def test_a_full_level_1_queue_refuses_at_the_door(
 
 async def test_a_dead_backend_does_not_hold_up_a_level_1_queue(tmp_path: Path) -> None:
     """The others get their parts of everything that was acknowledged; the dead one
-    gets its own when it is back. A level-2 queue that blocks changes nothing."""
+    gets its own when it is back, also where level 2 blocks when it is full."""
     port = free_port()
     level2 = {"queue_size": 1, "num_consumers": 1, "block_on_overflow": True}
     keys = {
