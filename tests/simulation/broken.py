@@ -40,6 +40,7 @@ def unbroken() -> Scenario:
     sampler = replace(
         scenario.sampler,
         samplers=3,
+        backends=1,
         decision_wait_s=10.0,
         from_last=False,
         num_traces=1000,

@@ -32,7 +32,7 @@ class Machines(Protocol):
     scenario: Scenario
     routers: list[RouterMachine]
     samplers: dict[str, SamplerMachine]
-    backend: Backend
+    backends: list[Backend]
 
     def note(self, text: str) -> None:
         """Write into the history of the run."""
@@ -205,11 +205,12 @@ class Chaos:
         self._busy.discard(machine.name)
 
     async def _stop_backend(self) -> None:
-        self._all.note("the backend goes down")
-        self._all.backend.down = True
+        backend = self._rng.choice(self._all.backends)
+        self._all.note(f"{backend.name} goes down")
+        backend.down = True
         await self._break()
-        self._all.note("the backend is back")
-        self._all.backend.down = False
+        self._all.note(f"{backend.name} is back")
+        backend.down = False
 
     async def _cut_cable(self) -> None:
         router = self._rng.choice(self._all.routers)

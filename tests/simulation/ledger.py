@@ -11,8 +11,8 @@ The ledger is told by the fake network, never by the parts under test. It raises
 * a copy is taken by a sampler at most once for each time that a client sent it, and
   once more for each request that carried it and whose fate its router could not know
   (*doubted*);
-* a copy reaches the backend at most as often as it was taken, and once more for each
-  doubted request to the backend.
+* a copy reaches a backend at most as often as it was taken, and once more for each
+  doubted request to that backend.
 """
 
 from __future__ import annotations
@@ -69,8 +69,13 @@ class Copy:
     attempts: list[Attempt] = field(default_factory=list)
     taken: list[Taking] = field(default_factory=list)
     doubted: int = 0
-    exported: list[str] = field(default_factory=list)
-    export_doubted: int = 0
+    exported: dict[int, list[str]] = field(default_factory=dict)
+    """By backend: the samplers that it came from."""
+    export_doubted: dict[int, int] = field(default_factory=dict)
+
+    def exports(self, backend: int) -> list[str]:
+        """The samplers that brought it to a backend."""
+        return self.exported.get(backend, [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ class Ledger:
         self.attempts: list[Attempt] = []
         self.copies: dict[int, Copy] = {}
         self.taken_by: dict[str, int] = {}
-        self.exported_by: dict[str, int] = {}
+        self.exported_by: dict[tuple[str, int], int] = {}
         self._trace_of = trace_of
         self.broken: list[str] = []
         """What was raised, for whoever calls may take it for a fault of the network."""
@@ -156,25 +161,28 @@ class Ledger:
         for copy in copies:
             self.copies[copy].doubted += 1
 
-    def exported(self, copies: Iterable[int], sampler: str) -> None:
+    def exported(self, copies: Iterable[int], sampler: str, *, backend: int) -> None:
         """The backend got these."""
+        key = (sampler, backend)
         for number in copies:
             copy = self.copies[number]
-            copy.exported.append(sampler)
-            self.exported_by[sampler] = self.exported_by.get(sampler, 0) + 1
+            copy.exported.setdefault(backend, []).append(sampler)
+            self.exported_by[key] = self.exported_by.get(key, 0) + 1
+            allowed = len(copy.taken) + copy.export_doubted.get(backend, 0)
             self._must(
                 any(one.sampler == sampler for one in copy.taken),
                 f"copy {number:x} came from a sampler that never took it",
             )
             self._must(
-                len(copy.exported) <= len(copy.taken) + copy.export_doubted,
+                len(copy.exports(backend)) <= allowed,
                 f"copy {number:x} was exported again although it had arrived",
             )
 
-    def export_doubted(self, copies: Iterable[int]) -> None:
+    def export_doubted(self, copies: Iterable[int], *, backend: int) -> None:
         """A sampler cannot know whether the backend got these."""
         for copy in copies:
-            self.copies[copy].export_doubted += 1
+            doubted = self.copies[copy].export_doubted
+            doubted[backend] = doubted.get(backend, 0) + 1
 
     def _must(self, holds: bool, otherwise: str) -> None:
         if not holds:

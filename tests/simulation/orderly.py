@@ -37,7 +37,8 @@ def check_orderly(
     for number, copy in ledger.copies.items():
         sent = len(copy.attempts)
         assert len(copy.taken) <= sent, f"copy {number:x} was taken too often"
-        assert len(copy.exported) <= len(copy.taken), f"copy {number:x} came twice"
+        came = max(map(len, copy.exported.values()), default=0)
+        assert came <= len(copy.taken), f"copy {number:x} came twice"
     check_acknowledged(plan, ledger, (span.number for span in plan.spans))
 
 

@@ -9,6 +9,7 @@ retry, as far as the scenario wants them.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -32,6 +33,7 @@ from tailring_pipeline import (
     RetryConfig,
     SendingQueue,
     Stage,
+    fan_out,
 )
 from tailring_runtime.metrics import Metrics
 from tailring_sampler.config import TailSamplingConfig
@@ -49,9 +51,15 @@ _EXPORT_TIMEOUT_S = 5.0
 class Backend:
     """Where all samplers send to; ``down`` refuses everything."""
 
+    number: int
     ledger: Ledger
     history: History
     down: bool = False
+
+    @property
+    def name(self) -> str:
+        """For the history."""
+        return f"backend{self.number}"
 
     def serve(self, payload: bytes, sampler: str, *, fate: Fate) -> int:
         """Take a request; the spans not taken."""
@@ -61,8 +69,9 @@ class Backend:
             raise Rejected("invalid_argument", "poison")
         payload, untaken = cut(payload, fate)
         copies = copies_of(payload)
-        self.history.note(f"{sampler} exports {len(copies)} {crc32(payload):08x}")
-        self.ledger.exported(copies, sampler)
+        words = f"{sampler} -> {self.name} {len(copies)} spans"
+        self.history.note(f"{words} {crc32(payload):08x}")
+        self.ledger.exported(copies, sampler, backend=self.number)
         return untaken
 
 
@@ -90,11 +99,14 @@ class BackendLink:
             serve,
             faults=self._faults,
             timeout_s=_EXPORT_TIMEOUT_S,
-            doubt=lambda: self._backend.ledger.export_doubted(copies),
+            doubt=lambda: self._doubt(copies),
             calls=self._calls,
         )
         if untaken:
             raise Rejected("partial", "some were not taken", items=untaken)
+
+    def _doubt(self, copies: list[int]) -> None:
+        self._backend.ledger.export_doubted(copies, backend=self._backend.number)
 
     def cut(self) -> None:
         """The process ended: nobody waits for these answers any more."""
@@ -106,20 +118,26 @@ class SamplerLife:
     """One process of a sampler."""
 
     def __init__(
-        self, name: str, scenario: Scenario, *, backend: Backend, network: Network
+        self,
+        name: str,
+        scenario: Scenario,
+        *,
+        backends: Sequence[Backend],
+        network: Network,
     ) -> None:
         knobs = scenario.sampler
         loop = asyncio.get_running_loop()
         self.name = name
-        self.ledger = backend.ledger
-        self.history = backend.history
+        self.ledger = backends[0].ledger
+        self.history = backends[0].history
         self.metrics = Metrics()
         self.ending = False
         self._skew_ns = scenario.rng(f"clock {name}").randrange(1 << 50)
         self._loop = loop
-        self.link = BackendLink(
-            backend, network=network, faults=scenario.to_backend, sampler=name
-        )
+        self.links = [
+            BackendLink(one, network=network, faults=scenario.to_backend, sampler=name)
+            for one in backends
+        ]
         self.behind: list[Stage] = []
         self.processor = TailSamplingProcessor(
             _config(scenario),
@@ -165,7 +183,8 @@ class SamplerLife:
             await stage.join(join_s or 0.0)
         for stage in stages:
             await stage.terminate()
-        self.link.cut()
+        for link in self.links:
+            link.cut()
         self.check()
 
     def left(self, *doors: Door) -> int:
@@ -206,35 +225,45 @@ class SamplerLife:
         assert failures == 0, "a background task failed"
 
     def _consumer(self, scenario: Scenario) -> Consumer:
+        """What a pipeline has behind the processor: each exporter with its queue and
+        retry, and before it a batch processor of its own, if the scenario wants it."""
         exporter = scenario.sampler.exporter
         if exporter == "link":
-            return self.link
+            return fan_out(self.links)
+        queues = [self._queue(number, link) for number, link in enumerate(self.links)]
+        if exporter == "queue":
+            self.behind = [*queues]
+            return fan_out(queues)
+        config = BatchConfig(send_batch_size=20, send_batch_max_size=30)
+        batches = [
+            BatchProcessor(config, consumer=queue, metrics=self.metrics)
+            for queue in queues
+        ]
+        self.behind = [*batches, *queues]
+        return fan_out(batches)
+
+    def _queue(self, number: int, link: BackendLink) -> SendingQueue:
         short = _SECOND_NS // 10
         retry = RetryConfig(
             initial_interval=short, max_interval=short, max_elapsed_time=_SECOND_NS
         )
-        queue = SendingQueue(
+        return SendingQueue(
             QueueConfig(num_consumers=2, queue_size=4),
-            consumer=Retry(retry, consumer=self.link),
-            metrics=ExporterMetrics(self.metrics, "otlp"),
+            consumer=Retry(retry, consumer=link),
+            metrics=ExporterMetrics(self.metrics, f"otlp/{number}"),
         )
-        self.behind = [queue]
-        if exporter == "queue":
-            return queue
-        batch = BatchProcessor(
-            BatchConfig(send_batch_size=20, send_batch_max_size=30),
-            consumer=queue,
-            metrics=self.metrics,
-        )
-        self.behind = [batch, queue]
-        return batch
 
 
 class SamplerMachine:
     """An address and the process that serves it, if one does."""
 
     def __init__(
-        self, address: str, scenario: Scenario, *, backend: Backend, network: Network
+        self,
+        address: str,
+        scenario: Scenario,
+        *,
+        backends: Sequence[Backend],
+        network: Network,
     ) -> None:
         self.address = address
         self.lives: list[SamplerLife] = []
@@ -244,7 +273,7 @@ class SamplerMachine:
         self.delay_s = 0.0
         """How long it takes to look at a request."""
         self._scenario = scenario
-        self._backend = backend
+        self._backends = backends
         self._network = network
 
     @property
@@ -256,7 +285,7 @@ class SamplerMachine:
         """Begin another life."""
         name = f"{self.address}#{len(self.lives)}"
         life = SamplerLife(
-            name, self._scenario, backend=self._backend, network=self._network
+            name, self._scenario, backends=self._backends, network=self._network
         )
         self.lives.append(life)
         await life.start()

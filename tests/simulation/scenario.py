@@ -99,6 +99,8 @@ class SamplerKnobs:
     """Configuration of the samplers and of what stands behind them."""
 
     samplers: int
+    backends: int
+    """How many exporters each sampler has; every one gets all that is kept."""
     decision_wait_s: float
     from_last: bool
     num_traces: int
@@ -283,6 +285,7 @@ def _router(rng: random.Random) -> RouterKnobs:
 def _sampler(rng: random.Random) -> SamplerKnobs:
     return SamplerKnobs(
         samplers=rng.randint(1, 4),
+        backends=rng.choice([1, 1, 1, 2]),
         decision_wait_s=rng.choice([1.0, 3.0, 10.0]),
         from_last=rng.random() < 0.25,
         num_traces=rng.choice([1, 5, 1000, 1000, 1000]),

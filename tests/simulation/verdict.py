@@ -42,7 +42,7 @@ def judge(
     for sampler in samplers:
         sampler.check()
         sampler.check_empty()
-        _check_released(sampler, ledger)
+        _check_released(sampler, ledger, backends=scenario.sampler.backends)
         _check_decisions(sampler, scenario, plan=plan, ledger=ledger)
     if scenario.calm:
         _check_calm(ledger, routers)
@@ -87,10 +87,11 @@ def _missing(attempt: Attempt, ledger: Ledger) -> list[int]:
     return [one for one in attempt.copies if not ledger.copies[one].taken]
 
 
-def _check_released(sampler: SamplerLife, ledger: Ledger) -> None:
+def _check_released(sampler: SamplerLife, ledger: Ledger, *, backends: int) -> None:
     release = sampler.processor.release
-    exported = ledger.exported_by.get(sampler.name, 0)
-    assert release.spans_delivered <= exported, "delivered, and never seen"
+    for backend in range(backends):
+        exported = ledger.exported_by.get((sampler.name, backend), 0)
+        assert release.spans_delivered <= exported, "delivered, and never seen"
 
 
 def _check_decisions(
@@ -102,18 +103,23 @@ def _check_decisions(
         for taking in copy.taken:
             if taking.sampler == sampler.name:
                 groups[plan.of_copy(number).trace].append((taking.at_ns, number))
-    missing = 0
+    missing = dict.fromkeys(range(scenario.sampler.backends), 0)
     for trace, takings in groups.items():
-        exported = [sampler.name in ledger.copies[n].exported for _, n in takings]
         kept = _expected(trace, sorted(takings), scenario=scenario, plan=plan)
-        assert kept is not False or not any(exported), "a dropped trace was exported"
-        if kept or any(exported):
-            missing += exported.count(False)
+        copies = [ledger.copies[number] for _, number in takings]
+        for backend in missing:
+            exported = [sampler.name in one.exports(backend) for one in copies]
+            assert kept is not False or not any(exported), (
+                "a dropped trace was exported"
+            )
+            if kept or any(exported):
+                missing[backend] += exported.count(False)
     left = sampler.left(Door.EVICTED, Door.DISCARDED, Door.ABANDONED)
     lost = sampler.processor.release.spans_lost + left
     if scenario.sampler.num_traces >= len(plan.trace_ids):
-        assert missing <= lost, (
-            f"{missing} spans of kept traces are missing, {lost} left by a named door"
+        assert max(missing.values()) <= lost, (
+            f"{max(missing.values())} spans of kept traces are missing,"
+            f" {lost} left by a named door"
         )
 
 
@@ -147,4 +153,5 @@ def _check_calm(ledger: Ledger, routers: Sequence[RouterLife]) -> None:
     for copy in ledger.copies.values():
         sent = len(copy.attempts)
         assert len(copy.taken) <= sent, "taken more often than it was sent"
-        assert len(copy.exported) <= len(copy.taken), "exported twice"
+        exported = max(map(len, copy.exported.values()), default=0)
+        assert exported <= len(copy.taken), "exported twice"

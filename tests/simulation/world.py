@@ -75,10 +75,13 @@ class World:
         self.plan = Plan(scenario)
         self.ledger = Ledger(self.plan.trace_of)
         self.network = Network(scenario.rng("network"))
-        self.backend = Backend(self.ledger, self.history)
+        self.backends = [
+            Backend(number, self.ledger, self.history)
+            for number in range(scenario.sampler.backends)
+        ]
         self.samplers = {
             address: SamplerMachine(
-                address, scenario, backend=self.backend, network=self.network
+                address, scenario, backends=self.backends, network=self.network
             )
             for address in (f"s{n}:4317" for n in range(scenario.sampler.samplers))
         }
@@ -157,7 +160,8 @@ class World:
     def _heal(self) -> None:
         self.note("all is mended")
         self.network.heal()
-        self.backend.down = False
+        for backend in self.backends:
+            backend.down = False
         for sampler in self.samplers.values():
             sampler.refuses = False
             sampler.delay_s = 0.0
@@ -268,8 +272,11 @@ def run(scenario: Scenario) -> World:
         number_tasks(asyncio.get_running_loop())
         world = World(scenario, bugs)
         worlds.append(world)
-        await world.run()
-        world.check()
+        try:
+            await world.run()
+            world.check()
+        finally:
+            await _end_all_tasks()
 
     before = structlog.get_config()
     structlog.configure(processors=[listen])
@@ -305,6 +312,14 @@ def _story(
             *lines[-_LINES_TOLD:],
         ]
     )
+
+
+async def _end_all_tasks() -> None:
+    """After a failure: one that is cancelled may begin others, which nobody would."""
+    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 def _check_nothing_runs() -> None:
