@@ -31,7 +31,7 @@ async def test_every_backend_gets_its_part_and_the_sender_an_answer(
     assert bench.left() == {"delivered": SPANS}
 
 
-async def test_a_full_backend_costs_nobody_else_apart_of(make_bench: MakeBench) -> None:
+async def test_a_full_backend_costs_nobody_else_a_part(make_bench: MakeBench) -> None:
     """A backend without room fails its part at once; the others get theirs, and the
     sender is told what remains."""
     bench = make_bench(queue_max=1, sends_max=1)
@@ -129,6 +129,42 @@ async def test_a_failure_without_level_1_is_the_senders_to_repeat(
     left = bench.left()
     assert left["delivered"] == bench.delivered() > 0
     assert left["refused"] == SPANS - bench.delivered()
+
+
+async def test_the_longest_wait_is_told(make_bench: MakeBench) -> None:
+    """Of several failures the sender is told the one that asks for most patience."""
+    bench = make_bench(level2={"enabled": False})
+    bench.use("a", "b", "c")
+    bench.clients["a:1"].answer = Refused("throttled", "busy", retry_after_s=30.0)
+    for name in ("b:1", "c:1"):
+        bench.clients[name].answer = UNREACHABLE
+    with pytest.raises(Refused) as refused:
+        await bench.begin().finish()
+    assert refused.value.retry_after_s == 30.0
+
+
+async def test_a_sender_behind_a_queue_takes_his_request_back(
+    make_bench: MakeBench,
+) -> None:
+    """`finish` is awaited by a queue and its sender leaves: nothing is tried again, the
+    queue is told what did not arrive, and a repetition costs no second copy."""
+    bench = make_bench(level2=NEVER)
+    bench.use("a", "b")
+    bench.clients["a:1"].hold()
+    bench.clients["b:1"].answer = UNREACHABLE
+    delivery = bench.begin()
+    finishing = asyncio.ensure_future(delivery.finish())
+    await bench.clients["b:1"].wait_tried(1)
+    await asyncio.sleep(0.01)
+    delivery.sender_left()
+    bench.clients["a:1"].release()
+    with pytest.raises(Refused) as refused:
+        await finishing
+    assert refused.value.remaining is not None
+    assert refused.value.remaining.items == SPANS - bench.delivered() > 0
+    bench.clients["b:1"].answer = None
+    await bench.begin().finish()
+    assert bench.delivered() == SPANS
 
 
 async def test_level_1_gives_up_after_its_time(make_bench: MakeBench) -> None:

@@ -232,3 +232,25 @@ async def test_a_queue_that_is_off_bounds_no_parts(tmp_path: Path) -> None:
             slow.release()
             replies = await asyncio.gather(*sending)
             assert {reply.code for reply in replies} == {OK}
+
+
+async def test_who_leaves_while_a_level_1_queue_waits_for_him_sends_no_copies(
+    tmp_path: Path,
+) -> None:
+    """With `wait_for_result` the queue takes a request back whose client gave up: his
+    repetition is delivered once."""
+    keys: dict[str, Any] = {"queue": {"enabled": True, "wait_for_result": True}}
+    async with Backend() as slow:
+        slow.hold()
+        async with router([slow.address], tmp_path, backends=[slow], **keys) as running:
+            payload = realistic_request(SPANS, seed=2)
+            reply = await running.client.export(payload, timeout_s=0.3)
+            assert reply.code is grpc.StatusCode.DEADLINE_EXCEEDED
+            await asyncio.sleep(0.2)
+            slow.release()
+            async with asyncio.timeout(10):
+                while running.held():  # noqa: ASYNC110 - a count has no event
+                    await asyncio.sleep(0.01)
+            reply = await running.client.export(payload)
+            assert reply.code is OK
+            assert slow.span_count == SPANS

@@ -28,7 +28,7 @@ from tailring_pipeline.queue_config import (
     TopLevelQueue,
     TopLevelQueueConfig,
 )
-from tailring_pipeline.retry import HURRIED_WAIT_MAX_S, Retry
+from tailring_pipeline.retry import HURRIED_WAIT_MAX_S, OnBehalf, Retry
 from tailring_pipeline.sending_queue import SendingQueue, SendingStatistics
 from tailring_pipeline.wakeups import Wakeups
 
@@ -56,6 +56,7 @@ __all__ = [
     "MemoryReaders",
     "NopConfig",
     "NopExporter",
+    "OnBehalf",
     "Outcome",
     "ProcessorMetrics",
     "QueueConfig",

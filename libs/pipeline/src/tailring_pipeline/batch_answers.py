@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from tailring_otlpwire import WireError, chunk, count_spans
+from tailring_otlpwire import WireError, chunk, count_spans, validate
 from tailring_pipeline.consumer import Batch, Refused, Rejected
 from tailring_pipeline.outcome import Outcome
 
@@ -51,10 +51,7 @@ async def deliver_cut(
     that were rejected as a whole before. Without one, rejections are added up.
     """
     try:
-        pieces = [
-            Batch(piece, count_spans(piece), batch.signal)
-            for piece in chunk(batch.payload, items_max)
-        ]
+        pieces = _pieces(batch, items_max)
     except WireError as error:
         return Rejected("malformed", str(error))
     rejected: list[Batch] = []
@@ -72,6 +69,17 @@ async def deliver_cut(
             if rejects_all(outcome, [piece]):
                 rejected.append(piece)
     return last and Rejected(last.reason, last.detail, items=rejected_items)
+
+
+def _pieces(batch: Batch, items_max: int) -> list[Batch]:
+    """The pieces; the whole where its headers, repeated in each, outweigh the rest."""
+    payload = batch.payload
+    try:
+        cut = chunk(payload, items_max, copies_bytes_max=len(payload))
+    except WireError:
+        validate(payload)  # raises unless it is the headers
+        return [batch]
+    return [Batch(piece, count_spans(piece), batch.signal) for piece in cut]
 
 
 def _joined(batches: Sequence[Batch]) -> Batch:

@@ -32,4 +32,6 @@ class Door(Enum):
         """The door of data that was sent and answered so, with nobody to be told."""
         if isinstance(answer, Rejected):
             return cls.REJECTED
+        if answer.reason == "abandoned":
+            return cls.ABANDONED
         return cls.TERMINATED if answer.reason in _STOPPING else cls.REFUSED

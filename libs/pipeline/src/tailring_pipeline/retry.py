@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from tailring_pipeline.backoff import SECOND_NS, Backoff, RetryConfig
 from tailring_pipeline.consumer import Batch, Consumer, Refused, Rejected
@@ -29,9 +29,18 @@ from tailring_runtime.logs import get_logger
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["HURRIED_WAIT_MAX_S", "Retry"]
+__all__ = ["HURRIED_WAIT_MAX_S", "OnBehalf", "Retry"]
 
 HURRIED_WAIT_MAX_S: Final = 1.0
+
+
+@runtime_checkable
+class OnBehalf(Protocol):
+    """A consumer that can be told whom a batch is for."""
+
+    def on_behalf_of(self, asker: asyncio.Future[Any]) -> Consumer:
+        """The same consumer for one batch, whose sender waits for ``asker``; once that
+        is done (cancelled: he went away) nothing is begun for him any more."""
 
 
 class Retry:

@@ -36,7 +36,7 @@ from tailring_pipeline.failure_log import FailureLog
 from tailring_pipeline.outcome import Outcome, delivery_of
 from tailring_pipeline.queue import BoundedQueue, Ticket
 from tailring_pipeline.queue_config import QueueConfig
-from tailring_pipeline.retry import Retry
+from tailring_pipeline.retry import OnBehalf, Retry
 from tailring_pipeline.wakeups import Wakeups
 from tailring_runtime.logs import get_logger
 from tailring_runtime.losses import Loss
@@ -251,7 +251,7 @@ class SendingQueue:
         self._settle(entry, outcome)
 
     def _consumer_for(self, entry: _Entry) -> Consumer:
-        if entry.answer is not None and isinstance(self._consumer, Retry):
+        if entry.answer is not None and isinstance(self._consumer, OnBehalf):
             return self._consumer.on_behalf_of(entry.answer)
         return self._consumer
 

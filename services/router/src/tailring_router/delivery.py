@@ -26,7 +26,7 @@ from functools import partial
 from tailring_pipeline import Backoff, Batch, Refused, Rejected, RetryConfig
 from tailring_router.fleet import Fleet
 from tailring_router.metrics import Door, RouterMetrics
-from tailring_router.part import Outcome, Part, Result, now_ns
+from tailring_router.part import GONE, Outcome, Part, Result, now_ns
 from tailring_router.rests import Rest
 
 __all__ = ["Delivery", "Dispatcher"]
@@ -100,6 +100,7 @@ class Delivery:
         self._refusal: Result | None = None
         # Set when nobody waits any more: the door of what has not arrived.
         self._gone_by: Door | None = None
+        self._gone_spans = 0
         self._then: Callable[[Delivery], None] | None = None
         loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = loop.create_future()
@@ -136,6 +137,9 @@ class Delivery:
         except asyncio.CancelledError:
             self._withdraw(Door.ABANDONED)
             raise
+        if self._gone_spans:
+            gone = Batch(b"", self._gone_spans)
+            raise Refused(GONE.reason, GONE.detail, remaining=gone)
         if self._failure is not None:
             self._remember_arrived()
             spans = sum(part.spans for part in self._failed)
@@ -151,6 +155,13 @@ class Delivery:
             raise Rejected(
                 self._refusal.reason, self._refusal.detail, items=self._rejected_spans
             )
+
+    def sender_left(self) -> None:
+        """The sender stopped waiting, and `finish` is awaited by somebody else, who is
+        told with `Refused` what was not delivered."""
+        self._remember_arrived()
+        if not self._done.done():
+            self._withdraw(Door.ABANDONED)
 
     def acknowledge(self, then: Callable[[Delivery], None]) -> None:
         """The sender is answered now: from here on what fails is lost, and counted
@@ -202,7 +213,7 @@ class Delivery:
         if result.outcome in (Outcome.DELIVERED, Outcome.REPEATED, Outcome.REJECTED):
             self._leave(part, result)
         elif self._gone_by is not None:
-            self._metrics.left(self._gone_by, part.spans)
+            self._leave_by(self._gone_by, part.spans)
         elif result.outcome is Outcome.MOVED:
             self._metrics.moved.add(part.spans)
             self._reroute(part)
@@ -236,7 +247,9 @@ class Delivery:
             backoff = backoff or Backoff(self._dispatcher.retry)
             delay_s = self._delay_s(backoff, result)
         if delay_s is None:
-            self._failure = result
+            told = self._failure
+            if told is None or told.retry_after_s < result.retry_after_s:
+                self._failure = result  # the longest wait is told
             self._failed.append(part)
             return
         if backoff is not None:
@@ -290,8 +303,12 @@ class Delivery:
             if door is Door.SHUTDOWN or self._fleet.abandon(part):
                 self._open.discard(part)
                 gone.append(part)
-        self._metrics.left(door, sum(part.spans for part in gone))
+        self._leave_by(door, sum(part.spans for part in gone))
         self._settle()
+
+    def _leave_by(self, door: Door, spans: int) -> None:
+        self._gone_spans += spans
+        self._metrics.left(door, spans)
 
     def _remember_arrived(self) -> None:
         at_ns = now_ns()

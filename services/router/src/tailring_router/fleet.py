@@ -143,11 +143,13 @@ class Fleet:
             stopped = Result(Outcome.FAILED, refused.reason, refused.detail)
             part.resolve(STOPPED if self._closed else stopped)
             return [part]
+        # Everything is cut before the first part is given away.
+        pieces = [(whole, self._cut(whole)) for whole in routed]
         parts = []
-        for whole in routed:
+        for whole, cut in pieces:
             # Asked once: what is one part to the sender has room as one, or has not.
             room = held or not self._is_full(self._members[whole.address])
-            for piece in self._cut(whole):
+            for piece in cut:
                 part = self._part(piece, now_ns, origin)
                 self._give(part, room=room)
                 parts.append(part)

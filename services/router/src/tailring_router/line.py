@@ -79,16 +79,13 @@ class Line:
                 Outcome.FAILED, refused.reason, refused.detail, refused.retry_after_s
             )
         except Rejected as refusal:
-            self.suspected = False
+            self._answered()
             result = Result(Outcome.REJECTED, refusal.reason, refusal.detail)
         else:
             result = DELIVERED
             if partial is not None:
                 result = delivered(partial.items or 0, partial.detail)
-            if self.suspected:  # it is back
-                self.suspected = False
-                for sending in self.sendings:
-                    sending.came_back()
+            self._answered()
         self.metrics.tried(
             result,
             spans=sum(part.spans for part in parts),
@@ -113,6 +110,12 @@ class Line:
         """Let every request that waits for its next try have it now."""
         for sending in self.sendings:
             sending.wake()
+
+    def _answered(self) -> None:
+        if self.suspected:  # it is back
+            self.suspected = False
+            for sending in self.sendings:
+                sending.came_back()
 
     async def close(self) -> None:
         """Give up the connection."""

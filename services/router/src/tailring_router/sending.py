@@ -39,6 +39,7 @@ class Sending:
         self.open = set(parts)
         self._parts = parts
         self._line = line
+        self._epoch = line.epoch
         self._waits = False
         # Whether the backend said how long to wait.
         self._asked = False
@@ -90,7 +91,7 @@ class Sending:
         """Try until each of ``parts`` is resolved."""
         line = self._line
         backoff = Backoff(line.settings.endless_retry)
-        epoch = line.epoch
+        epoch = self._epoch
         while parts := self._wanted(parts):
             result = await line.call(parts)
             if result.outcome is Outcome.DELIVERED:
