@@ -19,6 +19,7 @@ from tailring_pipeline.fan_out import FanOut, branches_of, fan_out
 from tailring_pipeline.memory_limiter import MemoryLimiter, MemoryReaders
 from tailring_pipeline.memory_limiter_config import MemoryLimiterConfig
 from tailring_pipeline.nop import NopConfig, NopExporter
+from tailring_pipeline.on_behalf import OnBehalf, OneSender
 from tailring_pipeline.outcome import Outcome, delivery_of
 from tailring_pipeline.processor_metrics import ProcessorMetrics
 from tailring_pipeline.queue import BoundedQueue, QueueStatistics, Ticket
@@ -28,7 +29,7 @@ from tailring_pipeline.queue_config import (
     TopLevelQueue,
     TopLevelQueueConfig,
 )
-from tailring_pipeline.retry import HURRIED_WAIT_MAX_S, OnBehalf, Retry
+from tailring_pipeline.retry import HURRIED_WAIT_MAX_S, Retry
 from tailring_pipeline.sending_queue import SendingQueue, SendingStatistics
 from tailring_pipeline.wakeups import Wakeups
 
@@ -57,6 +58,7 @@ __all__ = [
     "NopConfig",
     "NopExporter",
     "OnBehalf",
+    "OneSender",
     "Outcome",
     "ProcessorMetrics",
     "QueueConfig",

@@ -17,30 +17,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from tailring_pipeline.backoff import SECOND_NS, Backoff, RetryConfig
 from tailring_pipeline.consumer import Batch, Consumer, Refused, Rejected
 from tailring_pipeline.failure_log import FailureLog
+from tailring_pipeline.on_behalf import OneSender
 from tailring_pipeline.wakeups import Wakeups
 from tailring_runtime.logs import get_logger
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-__all__ = ["HURRIED_WAIT_MAX_S", "OnBehalf", "Retry"]
+__all__ = ["HURRIED_WAIT_MAX_S", "Retry"]
 
 HURRIED_WAIT_MAX_S: Final = 1.0
-
-
-@runtime_checkable
-class OnBehalf(Protocol):
-    """A consumer that can be told whom a batch is for."""
-
-    def on_behalf_of(self, asker: asyncio.Future[Any]) -> Consumer:
-        """The same consumer for one batch, whose sender waits for ``asker``; once that
-        is done (cancelled: he went away) nothing is begun for him any more."""
 
 
 class Retry:
@@ -76,7 +68,7 @@ class Retry:
         Once that is done (cancelled: he went away) an attempt under way is the last
         one, a wait ends, and its refusal is raised.
         """
-        return _OnBehalf(self._deliver, asker)
+        return OneSender(self._deliver, asker)
 
     async def _deliver(self, batch: Batch, asker: asyncio.Future[Any] | None) -> None:
         if not self._config.enabled:
@@ -137,21 +129,6 @@ class Retry:
         if delay_ns is None or not self._hurried:
             return delay_ns
         return min(delay_ns, max(int(HURRIED_WAIT_MAX_S * SECOND_NS), retry_after_ns))
-
-
-class _OnBehalf:
-    """One batch's way into a `Retry`."""
-
-    def __init__(
-        self,
-        deliver: Callable[[Batch, asyncio.Future[Any] | None], Awaitable[None]],
-        asker: asyncio.Future[Any],
-    ) -> None:
-        self._deliver = deliver
-        self._asker = asker
-
-    async def consume(self, batch: Batch) -> None:
-        await self._deliver(batch, self._asker)
 
 
 def _gone(asker: asyncio.Future[Any] | None) -> bool:

@@ -33,10 +33,11 @@ from tailring_pipeline.doors import Door
 from tailring_pipeline.errors import Closed, Full, TooLarge
 from tailring_pipeline.exporter_metrics import ExporterMetrics
 from tailring_pipeline.failure_log import FailureLog
+from tailring_pipeline.on_behalf import OnBehalf
 from tailring_pipeline.outcome import Outcome, delivery_of
 from tailring_pipeline.queue import BoundedQueue, Ticket
 from tailring_pipeline.queue_config import QueueConfig
-from tailring_pipeline.retry import OnBehalf, Retry
+from tailring_pipeline.retry import Retry
 from tailring_pipeline.wakeups import Wakeups
 from tailring_runtime.logs import get_logger
 from tailring_runtime.losses import Loss

@@ -13,12 +13,11 @@ queue before bounds it, and one backend that is away must not hold up the others
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tailring_pipeline import Batch, Consumer, FailureLog, Refused
+from tailring_pipeline import Batch, Consumer, FailureLog, OneSender, Refused
 from tailring_resolvers import Resolver
 from tailring_router.delivery import Delivery, Dispatcher
 from tailring_router.fleet import Fleet
@@ -75,7 +74,7 @@ class LoadBalancer:
     def on_behalf_of(self, asker: asyncio.Future[Any]) -> Consumer:
         """The same consumer for one batch, whose sender waits for ``asker``. When he
         goes away what is not in flight is withdrawn."""
-        return _OnBehalf(self._deliver, asker)
+        return OneSender(self._deliver, asker)
 
     async def _deliver(self, batch: Batch, asker: asyncio.Future[Any] | None) -> None:
         if self._closed:
@@ -146,21 +145,6 @@ class LoadBalancer:
         self._pending -= 1
         if not self._pending:
             self._idle.set()
-
-
-class _OnBehalf:
-    """One batch's way into a `LoadBalancer`."""
-
-    def __init__(
-        self,
-        deliver: Callable[[Batch, asyncio.Future[Any] | None], Awaitable[None]],
-        asker: asyncio.Future[Any],
-    ) -> None:
-        self._deliver = deliver
-        self._asker = asker
-
-    async def consume(self, batch: Batch) -> None:
-        await self._deliver(batch, self._asker)
 
 
 def _sender_left(delivery: Delivery, _asker: asyncio.Future[Any]) -> None:

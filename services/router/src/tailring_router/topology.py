@@ -10,8 +10,6 @@ Rules:
 * A topology is immutable. A change makes a new one, published by one assignment;
   a request that is being partitioned finishes with the one it began with.
 * Two ring names with one address are one backend that holds the points of both.
-* The difference between two topologies is data (`Change`), what to open and what to
-  drain; nobody here opens or drains anything.
 
 It does not know connections, queues, time or where the endpoints came from.
 """
@@ -24,7 +22,7 @@ from dataclasses import dataclass, field
 from tailring_hashring import Ring, build
 from tailring_resolvers import Endpoint
 
-__all__ = ["EMPTY", "Change", "Topology", "build_topology", "compare"]
+__all__ = ["EMPTY", "Topology", "build_topology"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +43,6 @@ class Topology:
         return not self.addresses
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a new topology asks for: addresses to open, addresses to drain."""
-
-    opened: tuple[str, ...]
-    removed: tuple[str, ...]
-    ring_changed: bool
-
-
 def build_topology(endpoints: Iterable[Endpoint], *, generation: int = 3) -> Topology:
     """The topology of these endpoints; their order does not matter."""
     listed = sorted(endpoints)
@@ -66,16 +55,6 @@ def build_topology(endpoints: Iterable[Endpoint], *, generation: int = 3) -> Top
     if owners != list(range(len(owners))):
         table = [owners[member] for member in table]
     return Topology(ring=ring, addresses=addresses, table=table)
-
-
-def compare(old: Topology, new: Topology) -> Change:
-    """What has to be opened and drained to go from one topology to the next."""
-    before, after = set(old.addresses), set(new.addresses)
-    return Change(
-        opened=tuple(a for a in new.addresses if a not in before),
-        removed=tuple(a for a in old.addresses if a not in after),
-        ring_changed=old.ring != new.ring,
-    )
 
 
 EMPTY = build_topology(())
