@@ -239,6 +239,21 @@ async def test_a_success_wakes_those_that_wait(
     assert (await within(waiting.result)).outcome is Outcome.DELIVERED
 
 
+async def test_a_rejection_too_shows_that_a_backend_is_back(
+    make_forwarder: MakeForwarder, client: ScriptedClient
+) -> None:
+    """Who waits for a backend that was away is woken by any answer of it."""
+    client.script([UNREACHABLE, Rejected("permission_denied", "no"), None])
+    forwarder = make_forwarder(retry=SLOW_RETRY, linger_s=0.0)
+    waiting = part_of(b"1")
+    forwarder.offer(waiting)
+    await client.wait_tried(1)
+    second = part_of(b"2")
+    forwarder.offer(second)
+    assert (await within(second.result)).outcome is Outcome.REJECTED
+    assert (await within(waiting.result)).outcome is Outcome.DELIVERED
+
+
 async def test_a_success_does_not_wake_those_that_were_asked_to_wait(
     make_forwarder: MakeForwarder, client: ScriptedClient
 ) -> None:

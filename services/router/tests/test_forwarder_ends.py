@@ -6,12 +6,13 @@ import asyncio
 
 from services.router.tests.rig import (
     SLOW_RETRY,
+    UNREACHABLE,
     MakeForwarder,
     part_of,
     within,
 )
 
-from tailring_pipeline import Refused
+from tailring_pipeline import Refused, Rejected
 from tailring_router.part import Outcome
 from tailring_testkit.client import ScriptedClient
 
@@ -124,3 +125,22 @@ async def test_closing_fails_what_is_held(
     reasons = {part.result.result().reason for part in parts}
     assert reasons == {"shutdown"}
     assert forwarder.held_spans == 0
+
+
+async def test_halves_of_a_rejected_request_are_called_back_with_it(
+    make_forwarder: MakeForwarder, client: ScriptedClient
+) -> None:
+    """The ring changes while a joined request is taken apart: what then fails is moved,
+    whichever half it is in."""
+    bad = Rejected("invalid_argument", "not this")
+    forwarder = make_forwarder(retry=SLOW_RETRY)
+    client.hold()
+    client.script([bad, UNREACHABLE, UNREACHABLE])
+    parts = [part_of(b"1"), part_of(b"2")]
+    for part in parts:
+        forwarder.offer(part)
+    await client.wait_tried(1)
+    forwarder.hand_back()
+    client.release()
+    for part in parts:
+        assert (await within(part.result)).outcome is Outcome.MOVED
