@@ -194,9 +194,11 @@ class Ledger:
 
 
 def _meant(attempts: Sequence[Attempt]) -> Attempt:
-    """The attempt that a router sends for: the newest, but for those that it refused,
-    of which nothing is left (an earlier one may be acknowledged and not delivered)."""
-    kept = [one for one in attempts if one.answer is not Answer.REFUSED]
+    """The attempt that a router sends for: the newest, but for those that it refused or
+    whose client had left, for which nothing is begun any more (an earlier one may be
+    acknowledged and not delivered)."""
+    over = (Answer.REFUSED, Answer.CANCELLED)
+    kept = [one for one in attempts if one.answer not in over]
     return (kept or attempts)[-1]
 
 
