@@ -5,7 +5,7 @@
 * ``packages.in`` and ``runtime.in``, out of the dependencies that the packages'
   ``pyproject.toml`` name: all packages, and those that the images hold
 * ``dev.txt`` (packages and ``dev.in``), ``runtime.txt`` (the same versions, fewer
-  of them) and ``fuzz.txt``
+  of them), ``fuzz.txt`` and ``servers.txt``
 
 Versions stay as they are where they still fit; ``--upgrade`` takes the newest. No
 file names a package index: whoever installs chooses it.
@@ -78,6 +78,7 @@ def main(arguments: list[str]) -> int:
     # The images get the versions that the tests ran with.
     compile_pins(folder, "runtime.txt", "runtime.in", "--constraints", "dev.txt")
     compile_pins(folder, "fuzz.txt", "fuzz.in", *arguments)
+    compile_pins(folder, "servers.txt", "servers.in", *arguments)
     return 0
 
 

@@ -10,7 +10,7 @@
 # name and version: a new pin builds beside the old one, and CI keys its cache on this file's hash.
 #
 # Needs bash and Go >= 1.26.8 on the PATH; for dnsmasq apt-get (as root or with sudo). No C compiler, no
-# container engine. The first `build all` takes about 8 minutes on two cores.
+# container engine. The first `build all` takes about 15 minutes on two cores.
 
 set -euo pipefail
 shopt -s inherit_errexit
@@ -20,22 +20,33 @@ cache=${TAILRING_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/tailring-peers}
 
 core=go.opentelemetry.io/collector
 contrib=github.com/open-telemetry/opentelemetry-collector-contrib
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # name, version, what it is for. Debian replaces dnsmasq in place, so its version is only where it was tested.
 table='
-ocb           v0.161.0  builder of collectors (makes otelcol)
-otelcol       v0.161.0  the peer: a collector with loadbalancing and tail_sampling
-telemetrygen  v0.161.0  OTLP load generator
-jaeger        v1.76.0   trace backend with a query API (release 2.13.0)
-coredns       v1.15.0   DNS with zones and faults
-dnsmasq       2.90      DNS out of a folder of hosts files that may change at any time
-toxiproxy     v2.5.0    TCP proxy with latency, resets and cuts
+ocb                     v0.161.0  builder of collectors (makes otelcol)
+otelcol                 v0.161.0  the peer: a collector with loadbalancing and tail_sampling
+telemetrygen            v0.161.0  OTLP load generator
+jaeger                  v1.76.0   trace backend with a query API (release 2.13.0)
+coredns                 v1.15.0   DNS with zones and faults
+dnsmasq                 2.90      DNS out of a folder of hosts files that may change at any time
+toxiproxy               v2.5.0    TCP proxy with latency, resets and cuts
+etcd                    v3.7.2    store of kube-apiserver
+kube-apiserver          v1.37.2   real Kubernetes API: RBAC, EndpointSlices, watches, tokens
+kube-controller-manager v1.37.2   makes EndpointSlices out of Pods
+moto_server             5.2.5     AWS Cloud Map, as moto imitates it
 '
 
 die() { echo "real-servers.sh: $*" >&2; exit 1; }
 names() { awk 'NF { print $1 }' <<<"$table"; }
 version_of() { awk -v n="$1" '$1 == n { print $2 }' <<<"$table"; }
-path_of() { echo "$cache/$1-$(version_of "$1")/$1"; }
+# What goes into otelcol is chosen here: raise this when the choice changes.
+otelcol_recipe=2
+path_of() {
+  local recipe=
+  [[ $1 != otelcol ]] || recipe=-$otelcol_recipe
+  echo "$cache/$1-$(version_of "$1")$recipe/$1"
+}
 must_know() { [[ -n $(version_of "$1") ]] || die "unknown name '$1' (see: real-servers.sh list)"; }
 
 # ---------------------------------------------------------------- Go
@@ -74,6 +85,15 @@ go_command() {
   (cd "$1" && nice -n 10 go build -mod=mod -trimpath -ldflags "-s -w ${4:-}" -o "$3" "$2")
 }
 
+# kubernetes_version VERSION: linker flags; without them the servers call themselves v0.0.0 and refuse to work.
+kubernetes_version() {
+  local minor package; minor=$(cut -d. -f2 <<<"$1")
+  for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+    printf ' -X %s.gitVersion=%s -X %s.gitMajor=1 -X %s.gitMinor=%s -X %s.gitTreeState=clean' \
+      $package "$1" $package $package "$minor" $package
+  done
+}
+
 # ocb writes a main.go of the listed components and compiles it. (A relative output_path: ocb runs in the folder.)
 build_otelcol() {
   local version=$1 output=$2 folder="$cache/src/otelcol-$1" module
@@ -89,15 +109,28 @@ build_otelcol() {
     for module in "$core"/exporter/{otlpexporter,otlphttpexporter,debugexporter,nopexporter} \
       "$contrib"/exporter/{loadbalancingexporter,fileexporter}; do echo "  - gomod: $module $version"; done
     echo 'extensions:'
-    for module in "$contrib"/extension/{healthcheckextension,pprofextension,storage/filestorage}; do
-      echo "  - gomod: $module $version"
-    done
+    for module in "$core/extension/zpagesextension" \
+      "$contrib"/extension/{healthcheckextension,pprofextension,storage/filestorage} \
+      "$contrib"/extension/{bearertokenauthextension,basicauthextension}; do echo "  - gomod: $module $version"; done
     # loadbalancingexporter asks for a version of this that is not published; this one compiles.
     module=github.com/aws/aws-sdk-go-v2/service/servicediscovery
     echo "replaces: ['$module => $module v1.40.2']"
   } >"$folder/builder.yaml"
   (cd "$folder" && nice -n 10 "$(path_of ocb)" --config builder.yaml)
   install -m 755 "$folder/out/otelcol" "$output"
+}
+
+# ---------------------------------------------------------------- Python
+
+# A server that is a Python package: pinned with hashes, in an environment of its own. An environment cannot be
+# moved, so the command, linked last, is what says that it is complete.
+python_command() {
+  local name=$1 requirements=$2 output=$3 folder
+  folder="$(dirname "$3")/venv"
+  rm -rf "$folder"
+  "${PYTHON:-python3}" -m venv "$folder"
+  "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$requirements"
+  ln -sfn "$folder/bin/$name" "$output"
 }
 
 # ---------------------------------------------------------------- Debian
@@ -126,7 +159,7 @@ build_one() {
   [[ ! -e $final ]] || return 0
   echo "building $name $version ..." >&2
   rm -rf "$out"; mkdir -p "$(dirname "$final")"
-  [[ $name == dnsmasq ]] || go_environment
+  [[ $name == dnsmasq || $name == moto_server ]] || go_environment
   case $name in
     ocb)
       folder=$(go_module $core/cmd/builder "$version")
@@ -147,6 +180,15 @@ build_one() {
       folder=$(go_module github.com/Shopify/toxiproxy/v2 "$version")
       go_command "$folder" github.com/Shopify/toxiproxy/v2/cmd/server "$out" \
         "-X github.com/Shopify/toxiproxy/v2.Version=${version#v}" ;;
+    etcd) # its libraries are folders of its own repository
+      folder=$(go_module go.etcd.io/etcd/server/v3 "$version" \
+        go.etcd.io/etcd/{api,client,client/pkg,pkg}/v3@"$version")
+      go_command "$folder" go.etcd.io/etcd/server/v3 "$out" ;;
+    kube-apiserver|kube-controller-manager)
+      folder=$(go_module k8s.io/kubernetes "$version")
+      go_command "$folder" "k8s.io/kubernetes/cmd/$name" "$out" "$(kubernetes_version "$version")" ;;
+    moto_server)
+      python_command moto_server "$here/../../requirements/servers.txt" "$out" ;;
     dnsmasq)
       debian_command dnsmasq dnsmasq-base "$out" ;;
   esac
@@ -174,7 +216,7 @@ list() {
   while read -r name version about; do
     [[ -n $name ]] || continue
     [[ -e $(path_of "$name") ]] && built=yes || built=no
-    printf '%-13s %-9s built: %-4s %s\n' "$name" "$version" "$built" "$about"
+    printf '%-23s %-9s built: %-4s %s\n' "$name" "$version" "$built" "$about"
   done <<<"$table"
 }
 
