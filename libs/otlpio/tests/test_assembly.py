@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tailring_otlpio import Assembly, OtlpReceiverConfig, Part
+from tailring_otlpio import Assembly, Extensions, OtlpReceiverConfig, Part
 from tailring_pipeline import (
     BatchConfig,
     DebugConfig,
@@ -16,6 +16,7 @@ from tailring_pipeline import (
     NopConfig,
 )
 from tailring_runtime.config import (
+    HEALTH_CHECK,
     ComponentId,
     ComponentType,
     ConfigModel,
@@ -31,6 +32,10 @@ LIMIT = {"check_interval": "1s", "limit_mib": 100}
 
 class HoldConfig(ConfigModel):
     """A service's own processor."""
+
+
+class GuardConfig(ConfigModel):
+    """An extension."""
 
 
 class SinkPart(Sink):
@@ -58,17 +63,25 @@ REGISTRY = Registry(
         ComponentType("processor", "hold", HoldConfig),
         ComponentType("exporter", "debug", DebugConfig),
         ComponentType("exporter", "nop", NopConfig),
+        ComponentType("extension", "guard", GuardConfig),
+        HEALTH_CHECK,
     ),
 )
 
 
-def _assemble(folder: Path, pipelines: dict[str, Any]) -> Assembly:
+def _assemble(
+    folder: Path, pipelines: dict[str, Any], *, extensions: tuple[str, ...] = ()
+) -> Assembly:
     grpc = {"protocols": {"grpc": {"endpoint": "127.0.0.1:0"}}}
     tree = {
         "receivers": {"otlp": grpc, "otlp/2": grpc},
         "processors": {"batch": None, "memory_limiter": LIMIT, "hold": None},
         "exporters": {"debug": None, "nop": None},
-        "service": {"pipelines": pipelines},
+        "extensions": {"guard/1": None, "guard/2": None, "health_check": None},
+        "service": {
+            "pipelines": pipelines,
+            "extensions": list(extensions),
+        },
     }
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(tree))
@@ -77,7 +90,16 @@ def _assemble(folder: Path, pipelines: dict[str, Any]) -> Assembly:
     def hold(_component: ComponentId, _model: HoldConfig, _consumer: object) -> Part:
         return SinkPart()
 
-    return Assembly(config, metrics=Metrics(), processors={HoldConfig: hold})
+    def guard(_component: ComponentId, _model: GuardConfig, _metrics: object) -> Part:
+        return SinkPart()
+
+    metrics = Metrics()
+    return Assembly(
+        config,
+        metrics=metrics,
+        processors={HoldConfig: hold},
+        extensions=Extensions(config, metrics=metrics, makers={GuardConfig: guard}),
+    )
 
 
 def _names(assembly: Assembly) -> list[list[str]]:
@@ -103,6 +125,17 @@ async def test_stages_stand_in_data_order(tmp_path: Path) -> None:
         ["BatchProcessor"],
         ["NopExporter"],
     ]
+
+
+async def test_extensions_are_made_of_what_the_service_lists(tmp_path: Path) -> None:
+    """One that is listed starts first and ends last; health_check is no part."""
+    assembly = _assemble(
+        tmp_path, {"traces": _pipeline()}, extensions=("health_check", "guard/2")
+    )
+    assert _names(assembly) == [["OtlpReceiver"], ["NopExporter", "SinkPart"]]
+    listed = ComponentId("guard", "2")
+    assert list(assembly.extensions.parts) == [listed]
+    assert isinstance(assembly.extensions.find(listed, SinkPart), SinkPart)
 
 
 async def test_only_what_a_pipeline_names_is_made(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from tailring_otlpio.client_config import (
 )
 from tailring_otlpio.errors import OtlpIoError
 from tailring_otlpio.exporter import OtlpExporter
+from tailring_otlpio.extensions import Extension, Extensions, MakeExtension
 from tailring_otlpio.intake import ReceiverSettings
 from tailring_otlpio.json_traces import traces_from_json
 from tailring_otlpio.receiver import OtlpReceiver
@@ -24,9 +25,12 @@ from tailring_otlpio.target import grpc_target
 __all__ = [
     "SPLIT_REASONS",
     "Assembly",
+    "Extension",
+    "Extensions",
     "GrpcServerConfig",
     "HttpServerConfig",
     "KeepaliveClientConfig",
+    "MakeExtension",
     "MetadataItems",
     "OtlpExporter",
     "OtlpExporterConfig",

@@ -9,7 +9,7 @@ behind whom, what is shared, and in which order parts start and drain is decided
 Parts are made against the flow of data, because each is given the one behind it.
 Exporters and receivers are shared by the pipelines that name them; processors are made
 for each pipeline anew, as upstream does, and a `batch` for each exporter behind it.
-Only what a pipeline names is made.
+Only what a pipeline names is made. Extensions come before all parts that name them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from tailring_otlpio.client_config import OtlpExporterConfig
 from tailring_otlpio.exporter import OtlpExporter
+from tailring_otlpio.extensions import Extensions
 from tailring_otlpio.receiver import OtlpReceiver
 from tailring_otlpio.receiver_config import OtlpReceiverConfig
 from tailring_pipeline import (
@@ -67,11 +68,16 @@ class Assembly:
         metrics: Metrics,
         exporters: Mapping[type[ConfigModel], MakeExporter] | None = None,
         processors: Mapping[type[ConfigModel], MakeProcessor] | None = None,
+        extensions: Extensions | None = None,
     ) -> None:
-        """``exporters`` and ``processors`` are the service's own, by their models."""
+        """``exporters`` and ``processors`` are the service's own, by their models.
+
+        A service whose parts name extensions makes the ``extensions`` before them.
+        """
         self._config = config
         self._metrics = metrics
         self._own_processors = processors or {}
+        self.extensions = extensions or Extensions(config, metrics=metrics)
         self.exporters = self._make_exporters(exporters or {})
         # Of each pipeline, of each of its processors: the parts, mostly one.
         self._chains: list[list[list[Part]]] = []
@@ -88,13 +94,17 @@ class Assembly:
 
     @property
     def stages(self) -> Sequence[Sequence[Stage]]:
-        """Groups of stages in data order; those of a group stand side by side."""
+        """Groups of stages in data order; those of a group stand side by side.
+
+        Extensions are last of the last group: they start first and end last.
+        """
         depth = max(len(chain) for chain in self._chains)
         levels: list[list[Stage]] = [
             [p for chain in self._chains if at < len(chain) for p in chain[at]]
             for at in range(depth)
         ]
-        return [[*self.receivers.values()], *levels, [*self.exporters.values()]]
+        last = [*self.exporters.values(), *self.extensions.parts.values()]
+        return [[*self.receivers.values()], *levels, last]
 
     def follow(self, health: Health) -> None:
         """Let the receivers' ``grpc.health.v1`` answer what ``health`` says."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version as version_of
 
 from tailring_hashring import COMPILED as RING_COMPILED
-from tailring_otlpio import Assembly, Part
+from tailring_otlpio import Assembly, Extensions, Part
 from tailring_otlpwire import COMPILED as WIRE_COMPILED
 from tailring_router.config import LoadBalancingConfig
 from tailring_router.exporter import LoadBalancingExporter
@@ -49,6 +49,7 @@ class Routing:
 
     def __init__(self, config: CollectorConfig, metrics: Metrics) -> None:
         endpoints = EndpointSeries(metrics)
+        extensions = Extensions(config, metrics=metrics)
 
         def balancer(component: ComponentId, model: LoadBalancingConfig) -> Part:
             return LoadBalancingExporter(
@@ -56,7 +57,10 @@ class Routing:
             )
 
         self.assembly = Assembly(
-            config, metrics=metrics, exporters={LoadBalancingConfig: balancer}
+            config,
+            metrics=metrics,
+            exporters={LoadBalancingConfig: balancer},
+            extensions=extensions,
         )
 
     @property

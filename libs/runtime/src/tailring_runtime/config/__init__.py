@@ -21,6 +21,12 @@ from tailring_runtime.config.durations import format_duration, parse_duration
 from tailring_runtime.config.health_check import HEALTH_CHECK, HealthCheckConfig
 from tailring_runtime.config.load import load, redacted
 from tailring_runtime.config.model import ConfigModel, nearest
+from tailring_runtime.config.references import (
+    ClientAuthenticator,
+    Role,
+    ServerAuthenticator,
+    StorageExtension,
+)
 from tailring_runtime.config.telemetry import (
     LogsConfig,
     MetricsConfig,
@@ -47,6 +53,7 @@ __all__ = [
     "HEALTH_CHECK",
     "NULL_IS_EMPTY",
     "Bool",
+    "ClientAuthenticator",
     "CollectorConfig",
     "ComponentId",
     "ComponentType",
@@ -69,8 +76,11 @@ __all__ = [
     "Problem",
     "PrometheusReaderConfig",
     "Registry",
+    "Role",
     "Secret",
+    "ServerAuthenticator",
     "ServiceConfig",
+    "StorageExtension",
     "TelemetryConfig",
     "Text",
     "TextList",

@@ -21,6 +21,7 @@ from tailring_runtime.config.collector import (
 from tailring_runtime.config.component import ComponentId, Kind, Registry
 from tailring_runtime.config.expand import key_path
 from tailring_runtime.config.model import ConfigModel, nearest
+from tailring_runtime.config.references import complaint, references
 from tailring_runtime.config.telemetry import TelemetryConfig
 from tailring_runtime.config.types import FROM_FILE, Expanded, kind_of
 from tailring_runtime.config.yamltree import Path
@@ -74,6 +75,7 @@ class Decoder:
             section: self._section(section, tree.get(section)) for section in SECTIONS
         }
         service = self._service(tree.get("service"))
+        self._check_references(components, listed=service.extensions)
         self._warn_unused()
         if self.problems:
             return None
@@ -159,6 +161,21 @@ class Decoder:
         for section, kind in SECTIONS.items():
             for one in sorted(self._written[section] - self._used[section]):
                 self._warn((section, str(one)), f"the {kind} is defined but not used")
+
+    def _check_references(
+        self,
+        components: Mapping[str, Mapping[ComponentId, ConfigModel]],
+        *,
+        listed: tuple[ComponentId, ...],
+    ) -> None:
+        found = components["extensions"]
+        defined = {one: found.get(one) for one in self._written["extensions"]}
+        for reference in references(components):
+            # Named, if only by a component, it is no second problem.
+            self._used["extensions"].add(reference.extension)
+            message, close = complaint(reference, defined=defined, listed=listed)
+            if message:
+                self._problem(reference.path, message, close=close)
 
     # Service
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import difflib
 import re
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Self, Union
 
@@ -55,6 +55,10 @@ class ConfigModel(BaseModel):
 
     def advice(self) -> Iterable[str]:
         """Sentences worth a warning at start although the block is valid."""
+        return ()
+
+    def roles(self) -> Collection[object]:
+        """Of an extension: what keys may name it for (`references.Role`)."""
         return ()
 
     @classmethod

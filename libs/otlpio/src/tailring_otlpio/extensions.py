@@ -1,0 +1,52 @@
+"""The extensions of a process: made first, handed to the parts that name them.
+
+An extension is a `Stage` that no data passes. It starts before every part that may ask
+it and is terminated after them; `close` and `join` change nothing, because the parts
+still drain then. ``health_check`` is none of these: the process serves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from tailring_pipeline import Stage
+from tailring_runtime.config import CollectorConfig, ComponentId, ConfigModel
+from tailring_runtime.metrics import Metrics
+
+__all__ = ["Extension", "Extensions", "MakeExtension"]
+
+# A part that starts first and ends last.
+Extension = Stage
+MakeExtension = Callable[[ComponentId, Any, Metrics], Extension]
+
+T = TypeVar("T")
+
+# From the model of an extension to its part.
+_MAKERS: Mapping[type[ConfigModel], MakeExtension] = {}
+
+
+class Extensions:
+    """Everything that ``service.extensions`` lists and that has a part."""
+
+    def __init__(
+        self,
+        config: CollectorConfig,
+        *,
+        metrics: Metrics,
+        makers: Mapping[type[ConfigModel], MakeExtension] | None = None,
+    ) -> None:
+        """``makers`` are those of a service's own, beside what both services share."""
+        known = {**_MAKERS, **(makers or {})}
+        self.parts: dict[ComponentId, Extension] = {}
+        for component in config.service.extensions:
+            model = config.extensions[component]
+            if type(model) in known:
+                made = known[type(model)](component, model, metrics)
+                self.parts[component] = made
+
+    def find(self, component: ComponentId, wanted: type[T]) -> T:
+        """The extension that a key names; validation has seen that it is there."""
+        part = self.parts[component]
+        assert isinstance(part, wanted), f"{component} is no {wanted.__name__}"
+        return part
