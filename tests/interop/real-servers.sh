@@ -72,7 +72,9 @@ go_module() {
       source=$(go mod download -json "$module@$version" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p')
       go mod init tailring.local/peer 2>/dev/null
       go mod edit -require="$module@$version"
-      for forced in "$@"; do go mod edit -replace="${forced%@*}=$forced"; done
+      # Kubernetes replaces its libraries by folders that its module does not carry; published, they are v0.X.Y.
+      for forced in "$@" $(sed -nE "s#^\s+(k8s\.io/[a-z-]+) => \./staging/.*#\1@v0.${version#v1.}#p" \
+        "$source/go.mod" | grep -v /sample-); do go mod edit -replace="${forced%@*}=$forced"; done
       install -m 644 "$source/go.sum" go.sum
     )
   fi
@@ -111,7 +113,7 @@ build_otelcol() {
     echo 'extensions:'
     for module in "$core/extension/zpagesextension" \
       "$contrib"/extension/{healthcheckextension,pprofextension,storage/filestorage} \
-      "$contrib"/extension/{bearertokenauthextension,basicauthextension}; do echo "  - gomod: $module $version"; done
+      "$contrib/extension/bearertokenauthextension"; do echo "  - gomod: $module $version"; done
     # loadbalancingexporter asks for a version of this that is not published; this one compiles.
     module=github.com/aws/aws-sdk-go-v2/service/servicediscovery
     echo "replaces: ['$module => $module v1.40.2']"
