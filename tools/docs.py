@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 from tailring_router import components as router
 from tailring_runtime.config import (
@@ -183,9 +183,14 @@ def metrics_page() -> Iterator[str]:
 
 
 def metric_specs() -> set[MetricSpec]:
-    """The `MetricSpec` constants of every module of every package."""
-    values = chain.from_iterable(vars(module).values() for module in _modules())
-    return {value for value in values if isinstance(value, MetricSpec)}
+    """The `MetricSpec` constants of every module of every package.
+
+    Those that have a name for each signal are maps of them.
+    """
+    values = list(chain.from_iterable(vars(module).values() for module in _modules()))
+    maps = [value.values() for value in values if isinstance(value, MappingProxyType)]
+    every = chain(values, chain.from_iterable(maps))
+    return {value for value in every if isinstance(value, MetricSpec)}
 
 
 def _modules() -> Iterator[ModuleType]:

@@ -6,8 +6,8 @@ from typing import Final
 
 from tailring_otlpio.client import TraceClient
 from tailring_otlpio.client_config import OtlpExporterConfig
-from tailring_otlpio.metrics import PARTIAL_REJECTED_SPANS
-from tailring_pipeline import Batch, ExporterMetrics, Retry, SendingQueue
+from tailring_otlpio.metrics import PARTIAL_REJECTED
+from tailring_pipeline import Batch, ExporterMetrics, Retry, SendingQueue, Signal
 from tailring_runtime.logs import get_logger
 from tailring_runtime.losses import Loss
 from tailring_runtime.metrics import Metrics
@@ -25,7 +25,7 @@ class _Delivery:
     ) -> None:
         self.client = TraceClient(config.endpoint, config)
         self._timeout_s = config.timeout / _NS_PER_S
-        self._rejected = metrics.counter(PARTIAL_REJECTED_SPANS, exporter=name)
+        self._rejected = metrics.counter(PARTIAL_REJECTED[Signal.TRACES], exporter=name)
 
     async def consume(self, batch: Batch) -> None:
         """Send the batch once; a partial success counts as taken, as upstream does."""

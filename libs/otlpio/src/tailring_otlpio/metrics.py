@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 from tailring_otlpio.status import Outcome
+from tailring_pipeline import Signal, per_signal
 from tailring_runtime.metrics import Metrics, MetricSpec
 
 __all__ = [
-    "ACCEPTED_SPANS",
-    "FAILED_SPANS",
+    "ACCEPTED",
+    "FAILED",
     "IN_FLIGHT_BYTES",
     "IN_FLIGHT_REQUESTS",
-    "PARTIAL_REJECTED_SPANS",
-    "REFUSED_SPANS",
+    "PARTIAL_REJECTED",
+    "REFUSED",
     "REQUESTS",
     "ReceiverMetrics",
 ]
 
 _LABELS = ("receiver", "transport")
 
-ACCEPTED_SPANS = MetricSpec(
-    name="otelcol_receiver_accepted_spans",
-    kind="counter",
-    help="Spans that the pipeline took.",
-    unit="{spans}",
+ACCEPTED = per_signal(
+    "otelcol_receiver_accepted_{items}",
+    help="{items} that the pipeline took.",
     labels=_LABELS,
 )
-REFUSED_SPANS = MetricSpec(
-    name="otelcol_receiver_refused_spans",
-    kind="counter",
-    help="Spans that the pipeline, the limits or a drain did not let in; the client was"
-    " told whether to send them again.",
-    unit="{spans}",
+REFUSED = per_signal(
+    "otelcol_receiver_refused_{items}",
+    help="{items} that the pipeline, the limits or a drain did not let in; the client"
+    " was told whether to send them again.",
     labels=_LABELS,
 )
-FAILED_SPANS = MetricSpec(
-    name="otelcol_receiver_failed_spans",
-    kind="counter",
-    help="Spans lost or sent back because of an error inside this process.",
-    unit="{spans}",
+FAILED = per_signal(
+    "otelcol_receiver_failed_{items}",
+    help="{items} lost or sent back because of an error inside this process.",
     labels=_LABELS,
 )
 REQUESTS = MetricSpec(
@@ -63,35 +58,44 @@ IN_FLIGHT_BYTES = MetricSpec(
     unit="By",
     labels=("receiver",),
 )
-PARTIAL_REJECTED_SPANS = MetricSpec(
-    name="tailring_exporter_partial_rejected_spans",
-    kind="counter",
-    help="Spans that a backend rejected in a partial success; they are not sent again.",
-    unit="{spans}",
+PARTIAL_REJECTED = per_signal(
+    "tailring_exporter_partial_rejected_{items}",
+    help="{items} that a backend rejected in a partial success; they are not sent"
+    " again.",
     labels=("exporter",),
 )
 
 
 class ReceiverMetrics:
-    """The series of one receiver and transport (``grpc`` or ``http``)."""
+    """The series of one receiver, transport (``grpc`` or ``http``) and signal.
 
-    def __init__(self, metrics: Metrics, *, receiver: str, transport: str) -> None:
+    Requests are counted in common, whatever their signal.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        receiver: str,
+        transport: str,
+        signal: Signal = Signal.TRACES,
+    ) -> None:
         own = {"receiver": receiver, "transport": transport}
-        self.accepted_spans = metrics.counter(ACCEPTED_SPANS, **own)
-        self.refused_spans = metrics.counter(REFUSED_SPANS, **own)
-        self.failed_spans = metrics.counter(FAILED_SPANS, **own)
+        self.accepted = metrics.counter(ACCEPTED[signal], **own)
+        self.refused = metrics.counter(REFUSED[signal], **own)
+        self.failed = metrics.counter(FAILED[signal], **own)
         self._requests = {
             outcome: metrics.counter(REQUESTS, outcome=outcome.value, **own)
             for outcome in Outcome
         }
 
-    def ended(self, outcome: Outcome, spans: int, *, rejected: int = 0) -> None:
-        """Count one request of ``spans`` spans; ``rejected`` of them were not taken."""
+    def ended(self, outcome: Outcome, items: int, *, rejected: int = 0) -> None:
+        """Count one request of ``items`` items; ``rejected`` of them were not taken."""
         self._requests[outcome].value += 1
         if outcome is Outcome.SUCCESS:
-            self.accepted_spans.value += spans - rejected
-            self.refused_spans.value += rejected
+            self.accepted.value += items - rejected
+            self.refused.value += rejected
         elif outcome is Outcome.REFUSED:
-            self.refused_spans.value += spans
+            self.refused.value += items
         else:
-            self.failed_spans.value += spans
+            self.failed.value += items

@@ -21,6 +21,7 @@ from tailring_pipeline.memory_limiter_config import MemoryLimiterConfig
 from tailring_pipeline.nop import NopConfig, NopExporter
 from tailring_pipeline.on_behalf import OnBehalf, OneSender
 from tailring_pipeline.outcome import Outcome, delivery_of
+from tailring_pipeline.per_signal import ITEMS, PerSignal, per_signal
 from tailring_pipeline.processor_metrics import ProcessorMetrics
 from tailring_pipeline.queue import BoundedQueue, QueueStatistics, Ticket
 from tailring_pipeline.queue_config import (
@@ -35,6 +36,7 @@ from tailring_pipeline.wakeups import Wakeups
 
 __all__ = [
     "HURRIED_WAIT_MAX_S",
+    "ITEMS",
     "Backoff",
     "Batch",
     "BatchConfig",
@@ -60,6 +62,7 @@ __all__ = [
     "OnBehalf",
     "OneSender",
     "Outcome",
+    "PerSignal",
     "ProcessorMetrics",
     "QueueConfig",
     "QueueError",
@@ -83,4 +86,5 @@ __all__ = [
     "cut_batch",
     "delivery_of",
     "fan_out",
+    "per_signal",
 ]

@@ -10,45 +10,39 @@ from collections.abc import Callable, Iterable
 
 from tailring_pipeline.consumer import Signal
 from tailring_pipeline.doors import Door
+from tailring_pipeline.per_signal import per_signal
 from tailring_runtime.metrics import Counter, Metrics, MetricSpec
 
 __all__ = [
-    "ENQUEUE_FAILED_SPANS",
+    "ENQUEUE_FAILED",
     "IN_FLIGHT_REQUESTS",
-    "LOST_SPANS",
+    "LOST",
     "QUEUE_CAPACITY",
     "QUEUE_SIZE",
-    "SEND_FAILED_SPANS",
-    "SENT_SPANS",
+    "SEND_FAILED",
+    "SENT",
     "ExporterMetrics",
 ]
 
-SENT_SPANS = MetricSpec(
-    name="otelcol_exporter_sent_spans",
-    kind="counter",
-    help="Spans that the destination acknowledged.",
-    unit="{spans}",
+SENT = per_signal(
+    "otelcol_exporter_sent_{items}",
+    help="{items} that the destination acknowledged.",
     labels=("exporter",),
 )
-SEND_FAILED_SPANS = MetricSpec(
-    name="otelcol_exporter_send_failed_spans",
-    kind="counter",
-    help="Spans whose sending failed for good: retries included, none is left.",
-    unit="{spans}",
+SEND_FAILED = per_signal(
+    "otelcol_exporter_send_failed_{items}",
+    help="{items} whose sending failed for good: retries included, none is left.",
     labels=("exporter",),
 )
-ENQUEUE_FAILED_SPANS = MetricSpec(
-    name="otelcol_exporter_enqueue_failed_spans",
-    kind="counter",
-    help="Spans refused at the exporter's door, because its queue was full or closed.",
-    unit="{spans}",
+ENQUEUE_FAILED = per_signal(
+    "otelcol_exporter_enqueue_failed_{items}",
+    help="{items} refused at the exporter's door, because its queue was full or"
+    " closed.",
     labels=("exporter",),
 )
-LOST_SPANS = MetricSpec(
-    name="tailring_exporter_lost_spans",
-    kind="counter",
-    help="Spans lost after the exporter became accountable for them, by door.",
-    unit="{spans}",
+LOST = per_signal(
+    "tailring_exporter_lost_{items}",
+    help="{items} lost after the exporter became accountable for them, by door.",
     labels=("exporter", "door"),
 )
 QUEUE_SIZE = MetricSpec(
@@ -75,7 +69,10 @@ IN_FLIGHT_REQUESTS = MetricSpec(
 
 
 class ExporterMetrics:
-    """The series of one exporter. `remove` them when a backend leaves for good."""
+    """The series of one exporter and signal.
+
+    `remove` them when a backend leaves for good.
+    """
 
     def __init__(
         self,
@@ -92,19 +89,20 @@ class ExporterMetrics:
         Not ``counts_sending``: what is sent and what fails is counted elsewhere, for
         each backend, and must not be counted a second time under this id."""
         self.exporter_id = exporter_id
+        self.signal = signal
         self._metrics = metrics
         self._own = {"exporter": exporter_id}
         self._typed = {"exporter": exporter_id, "data_type": signal.value}
-        self.sent_spans = Counter()
-        self.send_failed_spans = Counter()
+        self.sent = Counter()
+        self.send_failed = Counter()
         if counts_sending:
-            self.sent_spans = metrics.counter(SENT_SPANS, **self._own)
-            self.send_failed_spans = metrics.counter(SEND_FAILED_SPANS, **self._own)
-        self.enqueue_failed_spans: Counter = metrics.counter(
-            ENQUEUE_FAILED_SPANS, **self._own
+            self.sent = metrics.counter(SENT[signal], **self._own)
+            self.send_failed = metrics.counter(SEND_FAILED[signal], **self._own)
+        self.enqueue_failed: Counter = metrics.counter(
+            ENQUEUE_FAILED[signal], **self._own
         )
         self._lost = {
-            door: metrics.counter(LOST_SPANS, door=door.value, **self._own)
+            door: metrics.counter(LOST[signal], door=door.value, **self._own)
             for door in doors
         }
 
@@ -123,9 +121,9 @@ class ExporterMetrics:
 
     def remove(self) -> None:
         """Forget every series of this exporter; the object must not be used again."""
-        for spec in (SENT_SPANS, SEND_FAILED_SPANS, ENQUEUE_FAILED_SPANS):
-            self._metrics.remove(spec, **self._own)
+        for specs in (SENT, SEND_FAILED, ENQUEUE_FAILED):
+            self._metrics.remove(specs[self.signal], **self._own)
         for spec in (QUEUE_SIZE, QUEUE_CAPACITY, IN_FLIGHT_REQUESTS):
             self._metrics.remove(spec, **self._typed)
         for door in self._lost:
-            self._metrics.remove(LOST_SPANS, door=door.value, **self._own)
+            self._metrics.remove(LOST[self.signal], door=door.value, **self._own)

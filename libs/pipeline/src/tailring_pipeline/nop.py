@@ -23,9 +23,9 @@ class NopExporter:
     async def consume(self, batch: Batch) -> None:
         """Take the batch; refuses only after `close`."""
         if self._closed:
-            self._metrics.enqueue_failed_spans.add(batch.items)
+            self._metrics.enqueue_failed.add(batch.items)
             raise Refused("draining", "the exporter is stopping")
-        self._metrics.sent_spans.add(batch.items)
+        self._metrics.sent.add(batch.items)
 
     async def start(self) -> None:
         """Nothing to begin."""

@@ -214,7 +214,7 @@ class SendingQueue:
         raise self._turn_away(batch, answer)
 
     def _turn_away(self, batch: Batch, answer: Refused | Rejected) -> Exception:
-        self._metrics.enqueue_failed_spans.add(batch.items)
+        self._metrics.enqueue_failed.add(batch.items)
         if answer.reason != "draining":
             self._rejecting.failed(answer, batch.items)
         return answer
@@ -265,11 +265,11 @@ class SendingQueue:
         delivered = entry.batch.items - failed
         self._held -= entry.batch.items
         self._delivered += delivered
-        self._metrics.sent_spans.add(delivered)
+        self._metrics.sent.add(delivered)
         waiting = entry.answer is not None and not entry.answer.done()
         if outcome is not None and waiting:
             self._returned += failed
-            self._metrics.send_failed_spans.add(failed)
+            self._metrics.send_failed.add(failed)
             self._rejecting.failed(outcome, failed)
         elif outcome is not None:
             self._lose(failed, outcome, door=door or Door.of(outcome))
@@ -284,7 +284,7 @@ class SendingQueue:
         self._lost[door] += items
         self._metrics.lost(door, items)
         if door is not Door.ABANDONED:
-            self._metrics.send_failed_spans.add(items)
+            self._metrics.send_failed.add(items)
             self._dropping.failed(outcome, items)
 
     def _size(self) -> float:

@@ -30,6 +30,7 @@ __all__ = [
     "Exposition",
     "Gauge",
     "Histogram",
+    "MetricKind",
     "MetricSpec",
     "Metrics",
 ]

@@ -242,7 +242,7 @@ class Fleet:
         elif room:
             member.forwarder.offer(part)
         else:
-            member.metrics.exporter.enqueue_failed_spans.add(part.spans)
+            member.metrics.exporter.enqueue_failed.add(part.spans)
             detail = f"the queue of backend {part.address} is full"
             part.resolve(Result(Outcome.FAILED, "queue_full", detail))
 

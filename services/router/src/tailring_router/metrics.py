@@ -215,12 +215,12 @@ class BackendMetrics:
         delivered = result.outcome is Outcome.DELIVERED
         self._series.outcome[delivered].add()
         if delivered:
-            self.exporter.sent_spans.add(spans - result.rejected)
-            self.exporter.send_failed_spans.add(result.rejected)
+            self.exporter.sent.add(spans - result.rejected)
+            self.exporter.send_failed.add(result.rejected)
 
     def gave_up(self, spans: int) -> None:
         """``spans`` will not be tried again at this backend."""
-        self.exporter.send_failed_spans.add(spans)
+        self.exporter.send_failed.add(spans)
 
     def remove(self) -> None:
         """End the series of this backend; it left the ring and was drained."""
