@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from tailring_otlpwire import count_spans
 from tailring_pipeline import Batch, Refused, cut_batch
 from tailring_resolvers import Endpoint
+from tailring_router.backend_state import BackendState, state_of
 from tailring_router.client import Client, ForwarderSettings
 from tailring_router.forwarder import Forwarder, Shared
 from tailring_router.metrics import BackendMetrics, RouterMetrics
@@ -80,7 +81,7 @@ class Fleet:
         self._connect = connect
         self._metrics = metrics
         self._members: dict[str, _Member] = {}
-        self._retiring: set[Forwarder] = set()
+        self._retiring: dict[Forwarder, BackendMetrics] = {}
         self._tasks = TaskSet("fleet")
         self._shared = Shared()
         self.rests = Rests(self._shared.total)
@@ -182,6 +183,27 @@ class Fleet:
             return []
         parts = partition(payload, self.topology)
         return [self._members[part.address].forwarder for part in parts]
+
+    def states(self) -> list[BackendState]:
+        """Every backend now, those that are being drained last."""
+        names: dict[str, list[str]] = {}
+        shares: dict[str, float] = {}
+        for name, share in self.topology.ring.shares().items():
+            address = self.topology.address_of[name]
+            names.setdefault(address, []).append(name)
+            shares[address] = shares.get(address, 0.0) + share
+        now_s = asyncio.get_running_loop().time()
+        present = [(it.forwarder, it.metrics) for it in self._members.values()]
+        return [
+            state_of(
+                forwarder,
+                metrics,
+                ring_names=names.get(forwarder.address, ()),
+                ring_share=shares.get(forwarder.address, 0.0),
+                now_s=now_s,
+            )
+            for forwarder, metrics in (*present, *self._retiring.items())
+        ]
 
     def hurry(self) -> None:
         """The router drains: try at once what waits, and wait only briefly."""
@@ -302,7 +324,7 @@ class Fleet:
     def _retire(self, address: str) -> None:
         member = self._members.pop(address)
         self._shared.pace.backends = len(self._members)
-        self._retiring.add(member.forwarder)
+        self._retiring[member.forwarder] = member.metrics
         log.info(f"backend {address} removed", backend=address)
         self._tasks.spawn(self._drain(member), name=f"retire {address}")
 
@@ -310,5 +332,5 @@ class Fleet:
         try:
             await member.forwarder.retire(self._settings.retire_timeout_s)
         finally:
-            self._retiring.discard(member.forwarder)
+            self._retiring.pop(member.forwarder, None)
             member.metrics.remove()

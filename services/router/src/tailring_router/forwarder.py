@@ -93,6 +93,18 @@ class Forwarder:
         return self._line.suspected
 
     @property
+    def state(self) -> str:
+        """A word for people: open, suspected, retiring or closed."""
+        if self._state is _State.OPEN and self.suspected:
+            return "suspected"
+        return self._state.name.lower()
+
+    @property
+    def last_failure(self) -> tuple[Result, float] | None:
+        """The last try that failed, and when by the loop's clock."""
+        return self._line.last_failure
+
+    @property
     def full(self) -> bool:
         """True when `offer` may not be given a part that nobody holds yet."""
         return self._state is not _State.OPEN or self._backlog.full

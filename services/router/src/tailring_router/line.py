@@ -50,6 +50,8 @@ class Line:
         self.leaving = False
         self.ended = False
         self.hurries = False
+        # The last answer that was none, and when (the loop's clock), for people.
+        self.last_failure: tuple[Result, float] | None = None
         log = get_logger(backend=address)
         self._retrying = FailureLog(
             "Exporting failed. Will retry the request after interval.",
@@ -86,6 +88,8 @@ class Line:
             if partial is not None:
                 result = delivered(partial.items or 0, partial.detail)
             self._answered()
+        if result.outcome is not Outcome.DELIVERED:
+            self.last_failure = (result, loop.time())
         self.metrics.tried(
             result,
             spans=sum(part.spans for part in parts),

@@ -218,6 +218,11 @@ class BackendMetrics:
             self.exporter.sent.add(spans - result.rejected)
             self.exporter.send_failed.add(result.rejected)
 
+    @property
+    def latency(self) -> Histogram:
+        """How long the endpoint took to answer, in milliseconds."""
+        return self._series.latency
+
     def gave_up(self, spans: int) -> None:
         """``spans`` will not be tried again at this backend."""
         self.exporter.send_failed.add(spans)

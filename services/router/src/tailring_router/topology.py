@@ -16,7 +16,7 @@ It does not know connections, queues, time or where the endpoints came from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tailring_hashring import Ring, build
@@ -30,12 +30,13 @@ class Topology:
     """One ring and its backends.
 
     ``table[position]`` is an index into ``addresses``; both are empty without
-    endpoints, and then nothing can be routed.
+    endpoints, and then nothing can be routed. ``address_of`` maps ring names.
     """
 
     ring: Ring
     addresses: tuple[str, ...]
     table: list[int] = field(repr=False)
+    address_of: Mapping[str, str] = field(repr=False)
 
     @property
     def empty(self) -> bool:
@@ -54,7 +55,8 @@ def build_topology(endpoints: Iterable[Endpoint], *, generation: int = 3) -> Top
     table = ring.table()
     if owners != list(range(len(owners))):
         table = [owners[member] for member in table]
-    return Topology(ring=ring, addresses=addresses, table=table)
+    address_of = {e.ring_name: e.address for e in listed}
+    return Topology(ring, addresses, table, address_of)
 
 
 EMPTY = build_topology(())
