@@ -1,6 +1,8 @@
 """Who the samplers are."""
 
 from tailring_resolvers.build import build_resolver
+from tailring_resolvers.cloud_map import CloudMapResolver
+from tailring_resolvers.cloud_map_config import CloudMapResolverConfig
 from tailring_resolvers.config import (
     DnsResolverConfig,
     ResolverConfig,
@@ -8,7 +10,7 @@ from tailring_resolvers.config import (
 )
 from tailring_resolvers.dns_resolver import DnsResolver
 from tailring_resolvers.endpoint import Endpoint
-from tailring_resolvers.errors import PartialAnswer, ResolutionError
+from tailring_resolvers.errors import PartialAnswer, ResolutionError, Throttled
 from tailring_resolvers.lookup import Lookup
 from tailring_resolvers.metrics import SPECS
 from tailring_resolvers.resolver import OnChange, Resolver
@@ -16,6 +18,8 @@ from tailring_resolvers.static import StaticResolver
 
 __all__ = [
     "SPECS",
+    "CloudMapResolver",
+    "CloudMapResolverConfig",
     "DnsResolver",
     "DnsResolverConfig",
     "Endpoint",
@@ -27,5 +31,6 @@ __all__ = [
     "ResolverConfig",
     "StaticResolver",
     "StaticResolverConfig",
+    "Throttled",
     "build_resolver",
 ]

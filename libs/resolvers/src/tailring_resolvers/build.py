@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tailring_resolvers.cloud_map import CloudMapResolver
 from tailring_resolvers.config import ResolverConfig
 from tailring_resolvers.dns_resolver import DnsResolver
 from tailring_resolvers.lookup import Lookup
@@ -21,5 +22,7 @@ def build_resolver(
     """
     if config.static is not None:
         return StaticResolver(config.static, metrics=metrics)
+    if config.aws_cloud_map is not None:
+        return CloudMapResolver(config.aws_cloud_map, metrics=metrics)
     assert config.dns is not None
     return DnsResolver(config.dns, metrics=metrics, lookup=lookup)

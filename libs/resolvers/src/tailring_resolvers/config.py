@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tailring_resolvers.cloud_map_config import CloudMapResolverConfig
 from tailring_runtime.config import (
     ConfigModel,
     Duration,
@@ -30,7 +31,7 @@ __all__ = [
 INTERVAL_DEFAULT_NS: Final = 5_000_000_000
 TIMEOUT_DEFAULT_NS: Final = 1_000_000_000
 
-_SUPPORTED: Final = "this version resolves by: static, dns"
+_SUPPORTED: Final = "this version resolves by: static, dns, aws_cloud_map"
 
 
 def _some_hostnames(hostnames: tuple[str, ...]) -> tuple[str, ...]:
@@ -109,16 +110,16 @@ class ResolverConfig(ConfigModel):
     refused: ClassVar[Mapping[str, str]] = {
         "k8s": f"the Kubernetes API is not asked yet; {_SUPPORTED}. A headless "
         "Service can be resolved by dns",
-        "aws_cloud_map": f"the Cloud Map API is not asked yet; {_SUPPORTED}. A "
-        "namespace with DNS discovery can be resolved by dns",
     }
 
     static: StaticResolverConfig | None = None
     dns: DnsResolverConfig | None = None
+    aws_cloud_map: CloudMapResolverConfig | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        given = [block for block in (self.static, self.dns) if block is not None]
+        blocks = (self.static, self.dns, self.aws_cloud_map)
+        given = [block for block in blocks if block is not None]
         if not given:
             raise ValueError("no resolvers specified for the exporter")
         if len(given) > 1:

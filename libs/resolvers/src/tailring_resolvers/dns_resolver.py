@@ -17,24 +17,22 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 
 from tailring_resolvers.config import DnsResolverConfig
 from tailring_resolvers.endpoint import Endpoint, named
-from tailring_resolvers.errors import PartialAnswer, ResolutionError
+from tailring_resolvers.errors import PartialAnswer
 from tailring_resolvers.halves import SILENCE_MAX, Families
-from tailring_resolvers.kept import KeptList
 from tailring_resolvers.lookup import Lookup
-from tailring_resolvers.resolver import OnChange
+from tailring_resolvers.polling import PollingResolver, Sleep
 from tailring_runtime.logs import get_logger
 from tailring_runtime.metrics import Metrics
-from tailring_runtime.tasks import TaskSet
 
 __all__ = ["DnsResolver", "endpoint_of"]
 
 
-class DnsResolver:
+class DnsResolver(PollingResolver):
     """Follows the A and AAAA records of one name."""
 
     kind = "dns"
@@ -45,33 +43,13 @@ class DnsResolver:
         *,
         metrics: Metrics,
         lookup: Lookup | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
+        log = get_logger(resolver=self.kind, hostname=config.hostname)
+        super().__init__(metrics=metrics, log=log, sleep=sleep)
         self._config = config
         self._lookup = lookup if lookup is not None else Lookup()
-        self._sleep = sleep
-        self._kept = KeptList(self.kind, metrics=metrics)
-        self._tasks = TaskSet("resolver", metrics=metrics)
-        self._log = get_logger(resolver=self.kind, hostname=config.hostname)
         self._families = Families()
-        self._stopped = False
-
-    @property
-    def following(self) -> bool:
-        """True while lookups go on, from the end of `start` to `stop`."""
-        return len(self._tasks) > 0
-
-    def endpoints(self) -> tuple[Endpoint, ...]:
-        """The last good list; empty before the first lookup that succeeded."""
-        return self._kept.endpoints
-
-    async def start(self, on_change: OnChange) -> None:
-        """Look up once, at most for the configured timeout, then follow."""
-        await self._poll(on_change)
-        if self._stopped:
-            return
-        self._tasks.spawn(self._follow(on_change), name="dns resolver")
-        self._log.debug("DNS resolver started")
 
     async def resolve(self) -> tuple[Endpoint, ...]:
         """Look up now, without touching the kept list.
@@ -80,30 +58,11 @@ class DnsResolver:
         """
         return self._endpoints_of(await self._addresses())
 
-    async def stop(self) -> None:
-        """Follow no more; a lookup under way is abandoned. Safe twice, unstarted."""
-        self._stopped = True
-        await self._tasks.close()
+    def _pause_s(self, _failure: Exception | None) -> float:
+        return self._config.interval_s
 
-    async def _follow(self, on_change: OnChange) -> None:
-        while True:
-            await self._sleep(self._config.interval_s)
-            await self._poll(on_change)
-
-    async def _poll(self, on_change: OnChange) -> None:
-        try:
-            found = await self._answer()
-            if self._stopped:
-                return
-            self._kept.accept(found, on_change=on_change)
-        except ResolutionError as error:
-            self._kept.fail()
-            self._log.warning("failed to resolve", error=error.reason)
-        except Exception as error:  # noqa: BLE001 - one bad poll must not end them all
-            self._kept.fail()
-            self._log.error("failed to resolve", exc_info=error)
-        else:
-            self._log.debug("resolved successfully", backends=len(found))
+    def _log_started(self) -> None:
+        self._log.debug("DNS resolver started")
 
     async def _answer(self) -> tuple[Endpoint, ...]:
         try:

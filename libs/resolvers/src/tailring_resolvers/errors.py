@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from tailring_resolvers.halves import Family
 
-__all__ = ["PartialAnswer", "ResolutionError"]
+__all__ = ["PartialAnswer", "ResolutionError", "Throttled"]
 
 
 class ResolutionError(Exception):
@@ -19,6 +19,10 @@ class ResolutionError(Exception):
         super().__init__(f"{source}: {reason}")
         self.source = source
         self.reason = reason
+
+
+class Throttled(ResolutionError):
+    """Raised when a source asks to be asked less often."""
 
 
 class PartialAnswer(ResolutionError):
@@ -39,3 +43,28 @@ class PartialAnswer(ResolutionError):
         super().__init__(source, f"{missing_kind}: {reason}; {found}")
         self.addresses = addresses
         self.missing_kind = missing_kind
+
+
+class ApiRefusal(ResolutionError):
+    """Raised when the Kubernetes API answered, and the answer is no.
+
+    ``code`` is the HTTP status; ``facts`` say in single words what is missing;
+    ``retry_after_s`` is the wait that the server asks for, or 0.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        reason: str,
+        *,
+        code: int,
+        facts: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(source, reason)
+        self.code = code
+        self.facts = facts or {}
+        self.retry_after_s = 0.0
+
+
+class VersionGone(ResolutionError):
+    """Raised when the Kubernetes API no longer knows what came after a version."""

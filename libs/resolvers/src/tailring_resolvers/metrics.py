@@ -6,7 +6,13 @@ from typing import Final
 
 from tailring_runtime.metrics import MetricSpec
 
-__all__ = ["NUM_BACKENDS", "NUM_BACKEND_UPDATES", "NUM_RESOLUTIONS", "SPECS"]
+__all__ = [
+    "LEFT_OUT",
+    "NUM_BACKENDS",
+    "NUM_BACKEND_UPDATES",
+    "NUM_RESOLUTIONS",
+    "SPECS",
+]
 
 NUM_RESOLUTIONS: Final = MetricSpec(
     "otelcol_loadbalancer_num_resolutions",
@@ -29,5 +35,13 @@ NUM_BACKEND_UPDATES: Final = MetricSpec(
     unit="{updates}",
     labels=("resolver",),
 )
+LEFT_OUT: Final = MetricSpec(
+    "tailring_resolver_left_out_instances",
+    "gauge",
+    "Instances of the last answer that cannot be backends and get no traces; the log"
+    " names them.",
+    unit="{instances}",
+    labels=("resolver", "reason"),
+)
 
-SPECS: Final = (NUM_RESOLUTIONS, NUM_BACKENDS, NUM_BACKEND_UPDATES)
+SPECS: Final = (NUM_RESOLUTIONS, NUM_BACKENDS, NUM_BACKEND_UPDATES, LEFT_OUT)
