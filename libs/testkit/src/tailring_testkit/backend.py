@@ -28,7 +28,15 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-__all__ = ["EXPORT_TRACES", "OK", "Answer", "Backend", "partial_success"]
+__all__ = [
+    "EXPORT_TRACES",
+    "OK",
+    "Answer",
+    "Backend",
+    "Metadata",
+    "partial_success",
+    "status_details",
+]
 
 EXPORT_TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _MESSAGE_BYTES_MAX = 256 << 20
@@ -64,7 +72,7 @@ def partial_success(rejected_spans: int, message: str) -> Answer:
     return Answer(response=response.SerializeToString(), keeps=True)
 
 
-def _status_details(answer: Answer) -> Metadata:
+def status_details(answer: Answer) -> Metadata:
     """The trailer that carries a RetryInfo; none when the answer has no delay."""
     if answer.retry_after_s is None:
         return ()
@@ -204,7 +212,7 @@ class Backend(grpc.GenericRpcHandler):
             self.received.append(payload)
             await self._notify()
         if answer.code is not grpc.StatusCode.OK:
-            await context.abort(answer.code, answer.message, _status_details(answer))
+            await context.abort(answer.code, answer.message, status_details(answer))
         return answer.response
 
     async def _notify(self) -> None:

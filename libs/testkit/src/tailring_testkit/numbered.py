@@ -29,7 +29,6 @@ __all__ = ["SPANS_PER_TRACE", "Load", "Tally", "TallySink", "deliver"]
 
 SPANS_PER_TRACE = 8
 _TRACES_PER_BLOCK = 250
-_SPANS_PER_BLOCK = _TRACES_PER_BLOCK * SPANS_PER_TRACE
 _MESSAGE_BYTES_MAX = 256 << 20
 _TIMEOUT_S = 60.0
 
@@ -37,7 +36,8 @@ _TIMEOUT_S = 60.0
 class _Template:
     """A request of one span of each of ``traces`` traces, for each of some places."""
 
-    def __init__(self, places: Sequence[int]) -> None:
+    def __init__(self, places: Sequence[int], traces: int) -> None:
+        self._spans_per_block = traces * SPANS_PER_TRACE
         spans = [
             otlp.span(
                 trace.to_bytes(16, "big"),
@@ -47,7 +47,7 @@ class _Template:
                 end_ns=otlp.EPOCH_NS + 10**6,
                 attributes={"http.route": "/cart", "note": "x" * 160},
             )
-            for trace in range(_TRACES_PER_BLOCK)
+            for trace in range(traces)
             for place in places
         ]
         resource = {"service.name": "numbered", "places": str(places)}
@@ -62,7 +62,7 @@ class _Template:
     def filled(self, block: int, trace_ids: bytes) -> bytes:
         """The request of one block; ``trace_ids`` are those of the block, joined."""
         buf = self._buf
-        first = 1 + block * _SPANS_PER_BLOCK
+        first = 1 + block * self._spans_per_block
         for at, trace, number in self._spots:
             buf[at : at + 16] = trace_ids[16 * trace : 16 * trace + 16]
             buf[at + 18 : at + 26] = (first + number).to_bytes(8, "big")
@@ -70,19 +70,30 @@ class _Template:
 
 
 class Load:
-    """``spans`` numbered spans as requests; a multiple of 2,000."""
+    """``spans`` numbered spans as requests of four spans of each of some traces.
 
-    def __init__(self, spans: int, *, seed: int) -> None:
-        assert spans % _SPANS_PER_BLOCK == 0, f"a multiple of {_SPANS_PER_BLOCK}"
+    ``spans`` is a multiple of what two requests hold: 2,000 by default.
+    """
+
+    def __init__(
+        self, spans: int, *, seed: int, traces_per_request: int = _TRACES_PER_BLOCK
+    ) -> None:
+        per_block = traces_per_request * SPANS_PER_TRACE
+        assert spans % per_block == 0, f"a multiple of {per_block}"
         self.spans = spans
+        self.spans_per_request = per_block // 2
+        self._traces_per_block = traces_per_request
         self.traces = spans // SPANS_PER_TRACE
         self.trace_ids = random.Random(seed).randbytes(16 * self.traces)
-        self._templates = [_Template((0, 2, 4, 6)), _Template((1, 3, 5, 7))]
+        self._templates = [
+            _Template(places, traces_per_request)
+            for places in ((0, 2, 4, 6), (1, 3, 5, 7))
+        ]
 
     def requests(self) -> Iterator[bytes]:
         """All requests; even spans of a block, its odd spans, the next block."""
-        size = 16 * _TRACES_PER_BLOCK
-        for block in range(self.spans // _SPANS_PER_BLOCK):
+        size = 16 * self._traces_per_block
+        for block in range(self.spans // (2 * self.spans_per_request)):
             ids = self.trace_ids[block * size : block * size + size]
             for template in self._templates:
                 yield template.filled(block, ids)

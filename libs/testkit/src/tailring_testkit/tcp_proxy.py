@@ -12,18 +12,19 @@ _CHUNK_BYTES = 65536
 
 
 class TcpProxy:
-    """Passes bytes between a port of its own and ``target_port``, both on 127.0.0.1.
+    """Passes bytes between a port of its own on 127.0.0.1 and ``target_port``.
 
     An async context manager. `cut` resets every connection; new ones are taken.
     ``connections`` counts all that there ever were. While ``muted`` bytes are swallowed
     in both directions, and connections stay open.
     """
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, *, host: str = "127.0.0.1") -> None:
+        """``host`` is where the target is."""
         self.port = 0
         self.connections = 0
         self.muted = False
-        self._target_port = target_port
+        self._target = (host, target_port)
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._ended = asyncio.Condition()
@@ -74,7 +75,7 @@ class TcpProxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         try:
-            far = await asyncio.open_connection("127.0.0.1", self._target_port)
+            far = await asyncio.open_connection(*self._target)
         except OSError:
             writer.transport.abort()  # as if nobody listened here
             return

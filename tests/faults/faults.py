@@ -1,0 +1,108 @@
+"""What may happen to a backend while data flows, each with its end.
+
+A fault is two steps, *strike* and *mend*, either of which may take its time. The name
+is what the command line and the table of results call it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import grpc
+from tests.faults.bench import BACKENDS, Bench
+
+from tailring_testkit.backend import OK, Answer
+
+__all__ = ["FAULTS", "Fault"]
+
+Step = Callable[[Bench], Awaitable[None]]
+_SLOW_S = 5.0
+_RETRY_AFTER_S = 1.0
+# Of a rolling change: between one backend that leaves, or comes, and the next.
+_ROLL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """``by_name``: the backends must be those of a DNS name. ``one_ring``: the ring
+    stays the same, so every trace has to come whole to one backend."""
+
+    name: str
+    strike: Step
+    mend: Step
+    by_name: bool = False
+
+    @property
+    def one_ring(self) -> bool:
+        """Whether no trace may be split."""
+        return not self.by_name
+
+
+async def _kill(bench: Bench) -> None:
+    bench.victim.child.kill()
+
+
+async def _start(bench: Bench) -> None:
+    await asyncio.to_thread(bench.victim.start)
+
+
+async def _stop(bench: Bench) -> None:
+    bench.victim.child.send(signal.SIGSTOP)
+
+
+async def _continue(bench: Bench) -> None:
+    bench.victim.child.send(signal.SIGCONT)
+
+
+def _answering(answer: Answer) -> Step:
+    async def step(bench: Bench) -> None:
+        """Let the victim answer like this from now on."""
+        await asyncio.to_thread(bench.victim.answer, answer)
+
+    return step
+
+
+async def _cut(bench: Bench) -> None:
+    bench.proxy.cut()
+
+
+async def _mute(bench: Bench) -> None:
+    bench.proxy.muted = True
+
+
+async def _unmute(bench: Bench) -> None:
+    bench.proxy.muted = False
+    bench.proxy.cut()
+
+
+async def _leave(bench: Bench) -> None:
+    """One backend after the other leaves the list and comes back, as in a rollout."""
+    everybody = range(BACKENDS)
+    for one in everybody:
+        bench.list_backends(*(other for other in everybody if other != one))
+        await asyncio.sleep(_ROLL_S)
+        bench.list_backends(*everybody)
+        await asyncio.sleep(_ROLL_S)
+
+
+async def _nothing(_bench: Bench) -> None:
+    """There is nothing to do."""
+
+
+_EXHAUSTED = Answer(
+    grpc.StatusCode.RESOURCE_EXHAUSTED, "too much", retry_after_s=_RETRY_AFTER_S
+)
+_ALL: Sequence[Fault] = (
+    Fault("none", _nothing, _nothing),
+    Fault("kill", _kill, _start),
+    Fault("stop", _stop, _continue),
+    Fault("slow", _answering(Answer(delay_s=_SLOW_S)), _answering(OK)),
+    Fault("exhausted", _answering(_EXHAUSTED), _answering(OK)),
+    Fault("cut", _cut, _cut),
+    Fault("mute", _mute, _unmute),
+    Fault("rolling", _leave, _nothing, by_name=True),
+)
+FAULTS = {fault.name: fault for fault in _ALL}
