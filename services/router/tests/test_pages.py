@@ -79,7 +79,9 @@ async def test_ringz_has_every_member_and_its_share(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("query", [{"trace_id": TRACE_ID}, {"key": "checkout"}])
-async def test_ringz_tells_the_owner_of_a_key(fleet: Fleet, query: dict[str, str]) -> None:
+async def test_ringz_tells_the_owner_of_a_key(
+    fleet: Fleet, query: dict[str, str]
+) -> None:
     """A trace id is looked up by its bytes, any other key by its text."""
     found = page(fleet, "ringz", **query).facts["load_balancing (traces): owner"]
     key = bytes.fromhex(TRACE_ID) if "trace_id" in query else b"checkout"

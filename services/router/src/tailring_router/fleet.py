@@ -31,6 +31,7 @@ from tailring_router.repeats import Repeats
 from tailring_router.rests import Rest, Rests
 from tailring_router.sending import HURRY_S
 from tailring_router.topology import EMPTY, Topology, build_topology
+from tailring_router.watch import BalanceWatch
 from tailring_runtime.logs import get_logger
 from tailring_runtime.tasks import TaskSet
 
@@ -73,13 +74,16 @@ class Fleet:
         *,
         connect: Callable[[str], Client],
         metrics: RouterMetrics,
+        watch: BalanceWatch | None = None,
     ) -> None:
-        """``connect`` makes a client for an address; it must not block."""
+        """``connect`` makes a client for an address; it must not block. ``watch`` is
+        shown some of the parts, to say who gets too much."""
         self.topology: Topology = EMPTY
         self.repeats = Repeats()
         self._settings = settings
         self._connect = connect
         self._metrics = metrics
+        self._watch = watch
         self._members: dict[str, _Member] = {}
         self._retiring: dict[Forwarder, BackendMetrics] = {}
         self._tasks = TaskSet("fleet")
@@ -154,6 +158,8 @@ class Fleet:
                 part = self._part(piece, now_ns, origin)
                 self._give(part, room=room)
                 parts.append(part)
+        if self._watch is not None and now_ns >= self._watch.due_ns:
+            self._watch.look(parts)
         return parts
 
     def abandon(self, part: Part) -> bool:
@@ -184,14 +190,17 @@ class Fleet:
         parts = partition(payload, self.topology)
         return [self._members[part.address].forwarder for part in parts]
 
+    def sent(self) -> dict[str, int]:
+        """The items that each backend of the ring took so far."""
+        members = ((one, self._members[one]) for one in self.topology.addresses)
+        return {one: it.metrics.exporter.sent.value for one, it in members}
+
     def states(self) -> list[BackendState]:
         """Every backend now, those that are being drained last."""
         names: dict[str, list[str]] = {}
-        shares: dict[str, float] = {}
-        for name, share in self.topology.ring.shares().items():
-            address = self.topology.address_of[name]
-            names.setdefault(address, []).append(name)
-            shares[address] = shares.get(address, 0.0) + share
+        for name in self.topology.ring.members:
+            names.setdefault(self.topology.address_of[name], []).append(name)
+        shares = self.topology.shares()
         now_s = asyncio.get_running_loop().time()
         present = [(it.forwarder, it.metrics) for it in self._members.values()]
         return [

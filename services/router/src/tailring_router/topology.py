@@ -43,6 +43,13 @@ class Topology:
         """True while no backend is known."""
         return not self.addresses
 
+    def shares(self) -> dict[str, float]:
+        """The part of all keys that each address owns."""
+        shares = dict.fromkeys(self.addresses, 0.0)
+        for name, share in self.ring.shares().items():
+            shares[self.address_of[name]] += share
+        return shares
+
 
 def build_topology(endpoints: Iterable[Endpoint], *, generation: int = 3) -> Topology:
     """The topology of these endpoints; their order does not matter."""
