@@ -24,15 +24,22 @@ __all__ = [
 ]
 
 UPTIME = MetricSpec(
-    "otelcol_process_uptime_seconds", "counter", "Seconds since the process started."
+    "otelcol_process_uptime_seconds",
+    "counter",
+    "Seconds since the process started.",
+    across="each",
 )
 CPU = MetricSpec(
     "otelcol_process_cpu_seconds",
     "counter",
     "CPU seconds, user and system, that the process used.",
+    across="each",
 )
 RSS = MetricSpec(
-    "otelcol_process_memory_rss_bytes", "gauge", "Resident memory of the process."
+    "otelcol_process_memory_rss_bytes",
+    "gauge",
+    "Resident memory of the process.",
+    across="each",
 )
 PROCESS_SPECS = (UPTIME, CPU, RSS)
 
