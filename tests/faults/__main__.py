@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for name in given.fault or FAULTS:
-            if given.peer and FAULTS[name].by_name:
+            if given.peer and FAULTS[name].reached == "by name":
                 continue  # the peer asks no DNS server of ours
             place = Path(given.keep or folder) / name
             result = run_trial(FAULTS[name], shape, place, peer=given.peer)

@@ -1,7 +1,7 @@
 """A router before five recording backends, one of which is going to have a fault.
 
 Everything is a process of its own: the router is the installed command, the backends
-write down what they take. The *victim* is reached through a proxy, so that its
+write down what they take. The *victim* can be reached through a proxy, so that its
 connections can be cut. The peer, a real Collector, can stand in the router's place.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tailring_testkit import ports, prom, servers, services
 from tailring_testkit.dns_server import DnsServer
@@ -20,7 +20,7 @@ from tailring_testkit.process import Child
 from tailring_testkit.recorder import Recorder
 from tailring_testkit.tcp_proxy import TcpProxy
 
-__all__ = ["BACKENDS", "Bench", "running_bench"]
+__all__ = ["BACKENDS", "Bench", "Reached", "running_bench"]
 
 BACKENDS = 5
 _NAME = "backends.test"
@@ -29,6 +29,9 @@ _HOST = "127.0.0.{}"
 _HOST_FIRST = 11
 
 Yaml = Mapping[str, Any]
+
+Reached = Literal["directly", "by proxy", "by name"]
+"""How the router gets to the victim; ``by name``: all backends are of one DNS name."""
 
 
 @dataclass(slots=True)
@@ -60,10 +63,9 @@ class Bench:
 
 @asynccontextmanager
 async def running_bench(
-    folder: Path, *, exporter: Yaml, by_name: bool = False, peer: bool = False
+    folder: Path, *, exporter: Yaml, reached: Reached = "directly", peer: bool = False
 ) -> AsyncIterator[Bench]:
-    """``exporter`` adds keys to the balancing exporter; ``by_name``: the backends are
-    those of a DNS name, else a static list."""
+    """``exporter`` adds keys to the balancing exporter."""
     port = ports.free_port()
     hosts = [_HOST.format(_HOST_FIRST + number) for number in range(BACKENDS)]
     loop = asyncio.get_running_loop()
@@ -75,9 +77,11 @@ async def running_bench(
         dns = stack.enter_context(DnsServer())
         dns.set(_NAME, *hosts)
         async with TcpProxy(port, host=hosts[0]) as proxy:
-            static = [proxy.address, *(one.target for one in backends[1:])]
-            resolver: Yaml = {"static": {"hostnames": static}}
-            if by_name:
+            hostnames = [one.target for one in backends]
+            if reached == "by proxy":
+                hostnames[0] = proxy.address
+            resolver: Yaml = {"static": {"hostnames": hostnames}}
+            if reached == "by name":
                 resolver = _dns(dns, port)
             start = _peer if peer else _router
             service = start(folder, {"resolver": resolver, **exporter})

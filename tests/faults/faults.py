@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import grpc
-from tests.faults.bench import BACKENDS, Bench
+from tests.faults.bench import BACKENDS, Bench, Reached
 
 from tailring_testkit.backend import OK, Answer
 
@@ -27,18 +27,17 @@ _ROLL_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """``by_name``: the backends must be those of a DNS name. ``one_ring``: the ring
-    stays the same, so every trace has to come whole to one backend."""
+    """One kind of harm."""
 
     name: str
     strike: Step
     mend: Step
-    by_name: bool = False
+    reached: Reached = "directly"
 
     @property
     def one_ring(self) -> bool:
-        """Whether no trace may be split."""
-        return not self.by_name
+        """Whether the ring stays the same, so that no trace may be split."""
+        return self.reached != "by name"
 
 
 async def _kill(bench: Bench) -> None:
@@ -78,7 +77,7 @@ async def _unmute(bench: Bench) -> None:
     bench.proxy.cut()
 
 
-async def _leave(bench: Bench) -> None:
+async def _roll(bench: Bench) -> None:
     """One backend after the other leaves the list and comes back, as in a rollout."""
     everybody = range(BACKENDS)
     for one in everybody:
@@ -101,8 +100,8 @@ _ALL: Sequence[Fault] = (
     Fault("stop", _stop, _continue),
     Fault("slow", _answering(Answer(delay_s=_SLOW_S)), _answering(OK)),
     Fault("exhausted", _answering(_EXHAUSTED), _answering(OK)),
-    Fault("cut", _cut, _cut),
-    Fault("mute", _mute, _unmute),
-    Fault("rolling", _leave, _nothing, by_name=True),
+    Fault("cut", _cut, _cut, "by proxy"),
+    Fault("mute", _mute, _unmute, "by proxy"),
+    Fault("rolling", _roll, _nothing, "by name"),
 )
 FAULTS = {fault.name: fault for fault in _ALL}

@@ -94,7 +94,7 @@ async def _trial(fault: Fault, shape: Shape, folder: Path, *, peer: bool) -> Res
     exporter = {"protocol": {"otlp": {"tls": {"insecure": True}}}, **shape.exporter}
     loop = asyncio.get_running_loop()
     async with running_bench(
-        folder, exporter=exporter, by_name=fault.by_name, peer=peer
+        folder, exporter=exporter, reached=fault.reached, peer=peer
     ) as bench:
         begun_s = loop.time()
         pressure = Pressure(

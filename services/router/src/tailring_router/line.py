@@ -3,12 +3,18 @@
 It makes one try of one request, and says what came of it as a `Result`. Whether and
 when there is another try is not its business (`sending`), nor is what is tried next
 (`forwarder`).
+
+A request that nobody answered may have arrived all the same, and then comes twice when
+it is sent again. How many spans are in such doubt is counted; and a backend that let a
+request wait for too long is *silent* until it has answered another one in time, so that
+not everything is brought into doubt that waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tailring_pipeline import FailureLog, Refused, Rejected
@@ -20,14 +26,24 @@ from tailring_runtime.logs import get_logger
 if TYPE_CHECKING:
     from tailring_router.sending import Sending
 
-__all__ = ["Line"]
+__all__ = ["SILENT", "Line"]
+
+SILENT = Result(Outcome.FAILED, "deadline", "the backend has not answered in time")
+# Why nothing was heard from a backend.
+_TOO_LATE = "deadline"
+_UNREACHABLE = "unreachable"
+_CLOSED = "closed"
+_UNHEARD = frozenset({_TOO_LATE, _UNREACHABLE, _CLOSED})
+# How grpc says that there was no connection which a request could have gone out by.
+_NEVER_SENT = "failed to connect"
 
 
 class Line:
     """Owned by a forwarder; lives on one event loop.
 
-    ``suspected``: the last try found nobody at the address. ``epoch`` counts how often
-    the forwarder gave back what it held. ``leaving``: the backend was removed, nothing
+    ``suspected``: the last try found nobody at the address. ``silent``: the last one
+    was not answered in time. ``epoch`` counts how often the forwarder gave back what it
+    held. ``leaving``: the backend was removed, nothing
     is tried twice; ``ended``: nothing is tried at all. ``hurries``: no wait between two
     tries is long any more.
     """
@@ -46,6 +62,7 @@ class Line:
         self.metrics = metrics
         self.sendings: set[Sending] = set()
         self.suspected = False
+        self.silent = False
         self.epoch = 0
         self.leaving = False
         self.ended = False
@@ -61,41 +78,57 @@ class Line:
         self._failing = FailureLog("Exporting failed. Rejecting data.", log=log)
         self._connect = connect
         self._client: Client | None = None
+        self._asking = False
+
+    @contextmanager
+    def asking(self) -> Iterator[bool]:
+        """One request at a time finds out whether a silent backend answers again;
+        whether this is the one."""
+        first = not self._asking
+        self._asking = True
+        try:
+            yield first
+        finally:
+            self._asking = not first
+
+    async def hears(self) -> bool:
+        """Whether a silent backend answers an empty request, which can come twice
+        without harm. It remains silent until it has answered one with spans."""
+        return (await self.call([])).reason not in _UNHEARD
 
     async def call(self, parts: list[Part]) -> Result:
         """Try one request: one part, or several joined, which merges them."""
-        payload = parts[0].payload
-        if len(parts) > 1:
-            payload = b"".join([part.payload for part in parts])
-        if self._client is None:
-            self._client = self._connect(self.address)
+        payload = parts[0].payload if len(parts) == 1 else _joined(parts)
+        spans = sum(part.spans for part in parts)
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         try:
-            partial = await self._client.export(
-                payload, timeout_s=self.settings.timeout_s
-            )
+            result = await self._export(payload)
+        except asyncio.CancelledError:
+            self.metrics.doubted(spans)
+            raise
+        if result.outcome is not Outcome.DELIVERED:
+            self.last_failure = (result, loop.time())
+        took_ms = (loop.time() - began_s) * 1000.0
+        self.metrics.tried(result, spans=spans, took_ms=took_ms)
+        self._note(result, spans)
+        return result
+
+    async def _export(self, payload: bytes) -> Result:
+        if self._client is None:
+            self._client = self._connect(self.address)
+        timeout_s = self.settings.timeout_s
+        try:
+            partial = await self._client.export(payload, timeout_s=timeout_s)
         except Refused as refused:
-            self.suspected = self.suspected or refused.reason == "unreachable"
-            result = Result(
+            return Result(
                 Outcome.FAILED, refused.reason, refused.detail, refused.retry_after_s
             )
         except Rejected as refusal:
-            self._answered()
-            result = Result(Outcome.REJECTED, refusal.reason, refusal.detail)
-        else:
-            result = DELIVERED
-            if partial is not None:
-                result = delivered(partial.items or 0, partial.detail)
-            self._answered()
-        if result.outcome is not Outcome.DELIVERED:
-            self.last_failure = (result, loop.time())
-        self.metrics.tried(
-            result,
-            spans=sum(part.spans for part in parts),
-            took_ms=(loop.time() - began_s) * 1000.0,
-        )
-        return result
+            return Result(Outcome.REJECTED, refusal.reason, refusal.detail)
+        if partial is None:
+            return DELIVERED
+        return delivered(partial.items or 0, partial.detail)
 
     def retries(self, result: Result, spans: int) -> None:
         """A try failed and there will be another: told now and then."""
@@ -115,9 +148,23 @@ class Line:
         for sending in self.sendings:
             sending.wake()
 
+    def _note(self, result: Result, spans: int) -> None:
+        """What one answer, or none, says of the backend."""
+        if result.reason in _UNHEARD:
+            self.suspected = self.suspected or result.reason == _UNREACHABLE
+            # A new connection begins anew. Without retry there is nothing to protect.
+            self.silent = result.reason == _TOO_LATE and self.settings.retry.enabled
+            if _NEVER_SENT not in result.detail:
+                self.metrics.doubted(spans)
+        elif result.outcome is not Outcome.FAILED and spans:
+            self._answered()
+        elif spans:
+            self.silent = False
+
     def _answered(self) -> None:
-        if self.suspected:  # it is back
+        if self.suspected or self.silent:  # it is back
             self.suspected = False
+            self.silent = False
             for sending in self.sendings:
                 sending.came_back()
 
@@ -127,6 +174,10 @@ class Line:
         self._failing.flush()
         if self._client is not None:
             await self._client.close()
+
+
+def _joined(parts: list[Part]) -> bytes:
+    return b"".join([part.payload for part in parts])
 
 
 def delivered(rejected: int, detail: str) -> Result:

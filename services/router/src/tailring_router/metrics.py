@@ -77,6 +77,14 @@ RETRIED = MetricSpec(
     labels=("exporter",),
     help="Spans that were partitioned again by level 1's retry.",
 )
+DOUBTED = MetricSpec(
+    name="tailring_router_doubted_spans",
+    kind="counter",
+    unit="{spans}",
+    labels=("exporter",),
+    help="Spans in requests that a backend never answered: it did not in time, or the"
+    " connection broke. They are sent again, so at most as many have come twice.",
+)
 LATENCY = MetricSpec(
     name="otelcol_loadbalancer_backend_latency",
     kind="histogram",
@@ -92,7 +100,7 @@ OUTCOME = MetricSpec(
     labels=("endpoint", "success"),
     help="Requests to a backend by whether it took them.",
 )
-SPECS = (RECEIVED, LEFT, HELD, MOVED, RETRIED, LATENCY, OUTCOME)
+SPECS = (RECEIVED, LEFT, HELD, MOVED, RETRIED, DOUBTED, LATENCY, OUTCOME)
 
 
 class RouterMetrics:
@@ -112,6 +120,7 @@ class RouterMetrics:
         self.received = metrics.counter(RECEIVED, exporter=exporter)
         self.moved = metrics.counter(MOVED, exporter=exporter)
         self.retried = metrics.counter(RETRIED, exporter=exporter)
+        self.doubted = metrics.counter(DOUBTED, exporter=exporter)
         self._left = {
             door: metrics.counter(LEFT, exporter=exporter, door=door.value)
             for door in Door
@@ -138,7 +147,11 @@ class RouterMetrics:
     def backend(self, address: str) -> BackendMetrics:
         """The counters of one backend; `BackendMetrics.remove` ends its series."""
         return BackendMetrics(
-            self._metrics, f"{self.exporter}/{address}", endpoints=self._endpoints
+            self._metrics,
+            f"{self.exporter}/{address}",
+            address=address,
+            endpoints=self._endpoints,
+            doubted=self.doubted,
         )
 
 
@@ -200,10 +213,18 @@ class BackendMetrics:
     """What one backend was sent and how it answered."""
 
     def __init__(
-        self, metrics: Metrics, exporter: str, *, endpoints: EndpointSeries
+        self,
+        metrics: Metrics,
+        exporter: str,
+        *,
+        address: str,
+        endpoints: EndpointSeries,
+        doubted: Counter,
     ) -> None:
-        """``exporter`` is the label: the component's id, a slash, the address."""
-        self._address = exporter.rpartition("/")[2]
+        """``exporter`` is the label: the component's id, a slash, the address.
+        ``doubted`` is shared by all backends."""
+        self._address = address
+        self._doubted = doubted
         self._endpoints = endpoints
         self._series = endpoints.open(self._address)
         endpoints.enter(exporter)
@@ -222,6 +243,10 @@ class BackendMetrics:
     def latency(self) -> Histogram:
         """How long the endpoint took to answer, in milliseconds."""
         return self._series.latency
+
+    def doubted(self, spans: int) -> None:
+        """Nobody can know whether ``spans`` arrived."""
+        self._doubted.add(spans)
 
     def gave_up(self, spans: int) -> None:
         """``spans`` will not be tried again at this backend."""

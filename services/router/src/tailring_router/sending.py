@@ -7,6 +7,8 @@ Rules:
   also where it was joined with others.
 * A request that is refused for good is halved, and each half is sent again, until the
   parts that are to blame stand alone: one bad part takes no other with it.
+* While the backend is silent (`line`) one request at a time is sent, after an empty one
+  was answered; for the others it counts as a try that failed.
 * A part whose sender has gone is not sent again. Between two tries it is given up at
   once; during a try its fate is awaited.
 * What failed at a backend that has left, or had its parts called back, is *moved*.
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from tailring_otlpio import SPLIT_REASONS
 from tailring_pipeline import Backoff
-from tailring_router.line import delivered
+from tailring_router.line import SILENT, delivered
 from tailring_router.part import GONE, MOVED, Outcome, Part, Result, now_ns
 
 if TYPE_CHECKING:
@@ -93,7 +95,7 @@ class Sending:
         backoff = Backoff(line.settings.endless_retry)
         epoch = self._epoch
         while parts := self._wanted(parts):
-            result = await line.call(parts)
+            parts, result = await self._try(parts)
             if result.outcome is Outcome.DELIVERED:
                 self._resolve_delivered(parts, result)
                 return
@@ -110,6 +112,17 @@ class Sending:
                 for part in parts:
                     self._resolve(part, MOVED)
                 return
+
+    async def _try(self, parts: list[Part]) -> tuple[list[Part], Result]:
+        """Send the request once; what was sent, without those who left before."""
+        line = self._line
+        if not line.silent:
+            return parts, await line.call(parts)
+        with line.asking() as first:
+            if not first or not await line.hears():
+                return parts, SILENT
+            parts = self._wanted(parts)
+            return parts, await line.call(parts) if parts else SILENT
 
     def _wanted(self, parts: list[Part]) -> list[Part]:
         """Those that are still to be tried; the others are resolved."""
