@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from tailring_otlpio.auth_config import BasicAuthConfig, BearerTokenAuthConfig
+from tailring_otlpio.basic_auth import basic_auth
+from tailring_otlpio.bearer_token import BearerTokenAuth
 from tailring_pipeline import Stage
 from tailring_runtime.config import CollectorConfig, ComponentId, ConfigModel
 from tailring_runtime.metrics import Metrics
@@ -23,7 +26,14 @@ MakeExtension = Callable[[ComponentId, Any, Metrics], Extension]
 T = TypeVar("T")
 
 # From the model of an extension to its part.
-_MAKERS: Mapping[type[ConfigModel], MakeExtension] = {}
+_MAKERS: Mapping[type[ConfigModel], MakeExtension] = {
+    BearerTokenAuthConfig: lambda one, model, metrics: BearerTokenAuth(
+        model, metrics=metrics, name=str(one)
+    ),
+    BasicAuthConfig: lambda one, model, metrics: basic_auth(
+        model, metrics=metrics, name=str(one)
+    ),
+}
 
 
 class Extensions:

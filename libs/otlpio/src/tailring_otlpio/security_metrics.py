@@ -8,6 +8,7 @@ __all__ = [
     "AUTH_FAILURES",
     "CONNECTIONS",
     "CONNECTIONS_CLOSED",
+    "PASSWORD_CHECKS",
     "TLS_HANDSHAKES",
     "TLS_NOT_AFTER",
     "TLS_RELOADS",
@@ -61,4 +62,12 @@ CONNECTIONS_CLOSED = MetricSpec(
     " slow_header (read_header_timeout).",
     unit="{connections}",
     labels=(*_LABELS, "reason"),
+)
+PASSWORD_CHECKS = MetricSpec(
+    name="tailring_auth_password_checks",
+    kind="counter",
+    help="Passwords that were compared with a hash, which is costly on purpose; growth"
+    " beyond the number of clients is somebody guessing.",
+    unit="{checks}",
+    labels=("extension",),
 )
