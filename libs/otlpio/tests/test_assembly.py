@@ -142,7 +142,7 @@ async def test_only_what_a_pipeline_names_is_made(tmp_path: Path) -> None:
     """Components that are defined and not used have no part."""
     assembly = _assemble(tmp_path, {"traces": _pipeline()})
     assert [str(one) for one in assembly.receivers] == ["otlp"]
-    assert [str(one) for one in assembly.exporters] == ["nop"]
+    assert [str(one) for one, _signal in assembly.exporters] == ["nop"]
 
 
 async def test_pipelines_share_receivers_and_exporters_but_no_processor(

@@ -13,7 +13,7 @@ from tailring_otlpio import (
     OtlpReceiverConfig,
     TraceClientConfig,
 )
-from tailring_pipeline import QueueConfig, RetryConfig
+from tailring_pipeline import QueueConfig, RetryConfig, Signal
 
 SECOND_NS = 1_000_000_000
 MIB = 1 << 20
@@ -81,19 +81,13 @@ def test_limits_are_configurable() -> None:
 @pytest.mark.parametrize(
     ("protocol", "key", "reason"),
     [
-        ("grpc", "tls", "no TLS"),
-        ("grpc", "auth", "authenticates no clients"),
         ("grpc", "include_metadata", "not handed to the pipeline"),
         ("grpc", "middlewares", "no middleware"),
         ("grpc", "read_buffer_size", "grpcio"),
         ("grpc", "write_buffer_size", "grpcio"),
-        ("http", "tls", "no TLS"),
-        ("http", "auth", "authenticates no clients"),
         ("http", "include_metadata", "not handed to the pipeline"),
         ("http", "middlewares", "no middleware"),
-        ("http", "metrics_url_path", "traces only"),
-        ("http", "logs_url_path", "traces only"),
-        ("http", "read_header_timeout", "aiohttp"),
+        ("http", "profiles_url_path", "profiles are not received"),
         ("http", "write_timeout", "aiohttp"),
     ],
 )
@@ -151,10 +145,6 @@ def test_queue_is_another_spelling_of_sending_queue() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [
-        ("tls", {}, "no TLS"),
-        ("tls", {"insecure": False}, "no TLS"),
-        ("tls", {"insecure": True, "ca_file": "x"}, "no TLS"),
-        ("auth", {"authenticator": "x"}, "use `headers`"),
         ("middlewares", [{"id": "x"}], "no middleware"),
         ("read_buffer_size", 1, "grpcio"),
         ("write_buffer_size", 1, "grpcio"),
@@ -163,7 +153,6 @@ def test_queue_is_another_spelling_of_sending_queue() -> None:
         ("compression", "snappy", "cannot be sent by grpcio"),
         ("compression", "brotli", "gzip"),
         ("balancer_name", "least_request", "round_robin"),
-        ("endpoint", "https://jaeger:4317", "no TLS"),
         ("endpoint", "", 'requires a non-empty "endpoint"'),
         ("endpoint", "jaeger", "missing port"),
         ("headers", {"grpc-timeout": "1"}, "no name for a header"),
@@ -192,12 +181,6 @@ def test_header_values_are_secret() -> None:
     assert "hunter2" not in config.model_dump_json()
 
 
-def test_plaintext_that_nobody_asked_for_is_warned_about() -> None:
-    """Without a tls block there is one piece of advice, with `insecure: true` none."""
-    assert any("plaintext" in line for line in exporter().advice())
-    assert list(exporter(tls={"insecure": True}).advice()) == []
-
-
 def test_keepalive_has_upstreams_defaults() -> None:
     """`keepalive: {}` pings every 10 s during calls."""
     config = TraceClientConfig.model_validate({"keepalive": {}})
@@ -212,6 +195,23 @@ def test_the_slash_of_a_path_may_be_left_out(written: str) -> None:
     http = receiver(http={"traces_url_path": written}).http
     assert http is not None
     assert http.traces_url_path == "/v1/traces"
+
+
+def test_each_signal_has_its_path() -> None:
+    """The paths of logs and metrics are upstream's, and may be others."""
+    http = receiver(http={"logs_url_path": "mine"}).http
+    assert http is not None
+    assert http.paths == {
+        Signal.TRACES: "/v1/traces",
+        Signal.METRICS: "/v1/metrics",
+        Signal.LOGS: "/mine",
+    }
+
+
+def test_two_signals_have_two_paths() -> None:
+    """One path for two signals could not tell which is meant."""
+    with pytest.raises(ValidationError, match="the same as traces_url_path"):
+        receiver(http={"logs_url_path": "v1/traces"})
 
 
 def test_encodings_may_be_one_text() -> None:
@@ -238,4 +238,4 @@ def test_keys_of_a_receiver_that_switch_nothing_on(block: dict[str, Any]) -> Non
 )
 def test_plaintext_makes_other_keys_of_tls_void(tls: dict[str, Any]) -> None:
     """Keys that mean nothing beside insecure: true may stand there, as upstream."""
-    assert exporter(tls={"insecure": True, **tls}).tls is not None
+    assert exporter(tls={"insecure": True, **tls}).plaintext

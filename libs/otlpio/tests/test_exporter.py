@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from tailring_otlpio import SPLIT_REASONS, OtlpExporter, OtlpExporterConfig
-from tailring_pipeline import Batch, Refused, Rejected
+from tailring_pipeline import Batch, ExporterMetrics, Refused, Rejected
 from tailring_runtime.metrics import Metrics
 from tailring_testkit import otlp
 from tailring_testkit.backend import Answer, Backend, partial_success
@@ -31,7 +31,7 @@ async def exporting(
     config = OtlpExporterConfig.model_validate(
         {"endpoint": backend.address, "tls": {"insecure": True}, **keys}
     )
-    exporter = OtlpExporter(config, metrics=metrics, name="otlp/test")
+    exporter = OtlpExporter(config, metrics=ExporterMetrics(metrics, "otlp/test"))
     await exporter.start()
     try:
         yield exporter

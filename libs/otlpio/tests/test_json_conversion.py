@@ -11,13 +11,12 @@ import pytest
 from tailring_otlpio.conversion import Conversion
 from tailring_otlpio.errors import MalformedBody
 from tailring_otlpio.intake import Intake, ReceiverSettings
-from tailring_otlpio.json_traces import traces_from_json
-from tailring_pipeline import Refused
+from tailring_otlpio.json_requests import request_from_json
+from tailring_pipeline import Refused, Signal
 from tailring_runtime.metrics import Metrics
 from tailring_testkit import otlp, otlp_json
 from tailring_testkit.otlp_clients import JSON
 from tailring_testkit.receiver_rig import Counts, receiver_rig, until
-from tailring_testkit.sink import Sink
 
 LARGE = otlp_json.format_request(otlp.realistic_request(100, seed=3)).encode()
 
@@ -29,17 +28,17 @@ class Rig:
         self.begun = 0
         self.go_on = threading.Event()
         settings = ReceiverSettings(requests_in_flight_max=2)
-        self.intake = Intake(Sink(), metrics=Metrics(), name="otlp", settings=settings)
+        self.intake = Intake({}, metrics=Metrics(), name="otlp", settings=settings)
         self.conversion = Conversion(self.intake, self._convert)
 
-    def _convert(self, body: bytes) -> bytes:
+    def _convert(self, body: bytes, signal: Signal) -> bytes:
         self.begun += 1
         assert self.go_on.wait(30), "nobody let the conversion go on"
-        return traces_from_json(body)
+        return request_from_json(body, signal)
 
     def send(self, body: bytes = LARGE) -> asyncio.Task[bytes]:
         """A client that waits for the conversion of its body."""
-        converting = self.conversion.convert(body)
+        converting = self.conversion.convert(body, Signal.TRACES)
         return asyncio.get_running_loop().create_task(converting)
 
     def in_flight(self) -> tuple[int, int]:
@@ -68,7 +67,7 @@ async def test_what_is_converted_counts_as_in_flight(rig: Rig) -> None:
         await rig.send()
     await until(lambda: rig.begun == 1)
     rig.go_on.set()
-    assert await first == await second == traces_from_json(LARGE)
+    assert await first == await second == request_from_json(LARGE)
     assert rig.begun == 2
     await rig.wait_in_flight(0)
 

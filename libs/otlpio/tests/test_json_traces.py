@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
 
-from tailring_otlpio import traces_from_json
+from tailring_otlpio import request_from_json
 from tailring_otlpio.errors import MalformedBody
 from tailring_testkit import otlp, otlp_json, requests
 
@@ -41,7 +41,7 @@ def one_span(payload: bytes) -> Any:
 def test_json_and_protobuf_are_the_same_request(payload: bytes) -> None:
     """Any request that is written as OTLP JSON is read back equal, links included."""
     text = otlp_json.format_request(payload)
-    read = traces_from_json(text.encode())
+    read = request_from_json(text.encode())
     # Compared as JSON, which does not know one NaN from another.
     assert otlp_json.format_request(read) == text
 
@@ -51,7 +51,7 @@ def test_ids_are_hex_in_either_case(trace_id: str) -> None:
     """Ids of spans and links are hex, upper or lower case."""
     link = {"traceId": trace_id, "spanId": SPAN_ID}
     ids = {"traceId": trace_id, "spanId": SPAN_ID, "parentSpanId": SPAN_ID.upper()}
-    span = one_span(traces_from_json(body({**ids, "links": [link]})))
+    span = one_span(request_from_json(body({**ids, "links": [link]})))
     assert span.trace_id == bytes.fromhex(TRACE_ID)
     assert span.span_id == span.parent_span_id == bytes.fromhex(SPAN_ID)
     assert span.links[0].trace_id == bytes.fromhex(TRACE_ID)
@@ -61,7 +61,7 @@ def test_ids_are_hex_in_either_case(trace_id: str) -> None:
 def test_numbers_may_be_text_or_numbers() -> None:
     """64-bit numbers are read from both forms, enums from numbers."""
     times = {"startTimeUnixNano": "1544712660000000000", "endTimeUnixNano": 7}
-    span = one_span(traces_from_json(body({**times, "kind": 2})))
+    span = one_span(request_from_json(body({**times, "kind": 2})))
     assert (span.start_time_unix_nano, span.end_time_unix_nano, span.kind) == (
         1544712660000000000,
         7,
@@ -72,7 +72,8 @@ def test_numbers_may_be_text_or_numbers() -> None:
 def test_unknown_fields_are_ignored() -> None:
     """A field that this version does not know is skipped."""
     assert (
-        one_span(traces_from_json(body({"name": "n", "later": {"a": [1]}}))).name == "n"
+        one_span(request_from_json(body({"name": "n", "later": {"a": [1]}}))).name
+        == "n"
     )
 
 
@@ -90,7 +91,7 @@ def test_unknown_fields_are_ignored() -> None:
 )
 def test_requests_without_spans(text: bytes) -> None:
     """Null and empty lists are requests without spans."""
-    request = ExportTraceServiceRequest.FromString(traces_from_json(text))
+    request = ExportTraceServiceRequest.FromString(request_from_json(text))
     assert not any(
         scope.spans for r in request.resource_spans for scope in r.scope_spans
     )
@@ -125,7 +126,7 @@ def attribute(value: str) -> bytes:
 )
 def test_values(value: str, kind: str, read: object) -> None:
     """Each kind of value may be written in every form that protobuf's JSON has."""
-    any_value = one_span(traces_from_json(attribute(value))).attributes[0].value
+    any_value = one_span(request_from_json(attribute(value))).attributes[0].value
     assert any_value.WhichOneof("value") == kind
     assert getattr(any_value, kind) == read
 
@@ -161,17 +162,17 @@ def test_values(value: str, kind: str, read: object) -> None:
 def test_malformed_values(value: str) -> None:
     """A value of another type than its name says is malformed, never left out."""
     with pytest.raises(MalformedBody):
-        traces_from_json(attribute(value))
+        request_from_json(attribute(value))
 
 
 def test_enums_are_names_or_numbers() -> None:
     """Names that the enum has, and any number, are taken."""
     status = {"code": "STATUS_CODE_ERROR"}
     span = one_span(
-        traces_from_json(body({"kind": "SPAN_KIND_SERVER", "status": status}))
+        request_from_json(body({"kind": "SPAN_KIND_SERVER", "status": status}))
     )
     assert (span.kind, span.status.code) == (2, 2)
-    assert one_span(traces_from_json(body({"kind": 77}))).kind == 77
+    assert one_span(request_from_json(body({"kind": 77}))).kind == 77
 
 
 def test_names_that_come_twice() -> None:
@@ -180,7 +181,7 @@ def test_names_that_come_twice() -> None:
         b'{"name": "a", "attributes": [{"key": "a"}], "status": {"code": 2},'
         b' "attributes": [{"key": "b"}], "name": "b", "status": {"message": "m"}}'
     )
-    span = one_span(traces_from_json(body({}).replace(b"[{}]", b"[" + twice + b"]")))
+    span = one_span(request_from_json(body({}).replace(b"[{}]", b"[" + twice + b"]")))
     assert span.name == "b"
     assert [one.key for one in span.attributes] == ["a", "b"]
     assert (span.status.code, span.status.message) == (2, "m")
@@ -189,7 +190,7 @@ def test_names_that_come_twice() -> None:
 def test_bytes_that_are_not_utf8() -> None:
     """What is not UTF-8 becomes the replacement character."""
     text = body({"name": "cafe"}).replace(b"cafe", b"caf\xe9")
-    assert one_span(traces_from_json(text)).name == "caf\ufffd"
+    assert one_span(request_from_json(text)).name == "caf\ufffd"
 
 
 def test_what_is_read_is_not_deeper_than_protobuf_reads() -> None:
@@ -198,7 +199,7 @@ def test_what_is_read_is_not_deeper_than_protobuf_reads() -> None:
     for levels in range(40, 60):
         nested = '{"arrayValue": {"values": [' * levels + "]}}" * levels
         try:
-            one_span(traces_from_json(attribute(nested)))
+            one_span(request_from_json(attribute(nested)))
         except MalformedBody:
             break
         taken = levels
@@ -228,7 +229,7 @@ def test_what_is_read_is_not_deeper_than_protobuf_reads() -> None:
 def test_malformed_spans(span: dict[str, Any]) -> None:
     """Ids that are not hex and values of a wrong type are malformed."""
     with pytest.raises(MalformedBody):
-        traces_from_json(body(span))
+        request_from_json(body(span))
 
 
 @pytest.mark.parametrize(
@@ -249,4 +250,4 @@ def test_malformed_spans(span: dict[str, Any]) -> None:
 def test_malformed_texts(text: bytes) -> None:
     """Whatever is no JSON object of the right shape is malformed, however deep."""
     with pytest.raises(MalformedBody):
-        traces_from_json(text)
+        request_from_json(text)

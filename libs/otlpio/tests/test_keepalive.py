@@ -16,6 +16,8 @@ from tailring_testkit.otlp_clients import GrpcClient
 from tailring_testkit.receiver_rig import ReceiverRig, receiver_rig
 from tailring_testkit.tcp_proxy import TcpProxy
 
+PLAIN = TraceClientConfig.model_validate({"tls": {"insecure": True}})
+
 MS = 1_000_000
 ONE = otlp.request(otlp.span(b"t" * 16, b"s" * 8))
 
@@ -104,7 +106,9 @@ async def _held(
 async def test_a_client_notices_a_dead_peer() -> None:
     """With keepalive a connection whose peer is silent breaks after its timeout."""
     keepalive = {"time": 200 * MS, "timeout": 300 * MS}
-    config = TraceClientConfig.model_validate({"keepalive": keepalive})
+    config = TraceClientConfig.model_validate(
+        {"tls": {"insecure": True}, "keepalive": keepalive}
+    )
     loop = asyncio.get_running_loop()
     async with receiver_rig() as rig, TcpProxy(rig.receiver.grpc_port) as proxy:
         client = TraceClient(proxy.address, config)
@@ -127,7 +131,7 @@ async def test_connections_end_at_their_age() -> None:
         receiver_rig(grpc={"keepalive": keepalive}) as rig,
         TcpProxy(rig.receiver.grpc_port) as proxy,
     ):
-        client = TraceClient(proxy.address, TraceClientConfig())
+        client = TraceClient(proxy.address, PLAIN)
         for _ in range(40):
             await client.export(ONE, timeout_s=5)
             await asyncio.sleep(0.02)

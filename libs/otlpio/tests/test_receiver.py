@@ -16,6 +16,7 @@ from grpc_health.v1 import (  # type: ignore[import-untyped]  # stubs are not pi
 )
 
 from tailring_otlpio import OtlpReceiver, OtlpReceiverConfig, ReceiverSettings
+from tailring_pipeline import Signal
 from tailring_runtime.errors import StartError
 from tailring_runtime.metrics import Metrics
 from tailring_testkit import otlp, wire
@@ -34,7 +35,10 @@ def build(
 ) -> OtlpReceiver:
     """A receiver that was not started."""
     config = OtlpReceiverConfig.model_validate({"protocols": protocols})
-    return OtlpReceiver(config, consumer=Sink(), metrics=Metrics(), settings=settings)
+    consumers = {Signal.TRACES: Sink()}
+    return OtlpReceiver(
+        config, consumers=consumers, metrics=Metrics(), settings=settings
+    )
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])

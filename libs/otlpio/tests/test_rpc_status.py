@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from google.protobuf.any_pb2 import Any
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # no stubs
     BadRequest,
     RetryInfo,
 )
 from google.rpc.status_pb2 import (  # type: ignore[import-untyped]  # no stubs exist
     Status,
+)
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceResponse,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceResponse,
 )
 
 from tailring_otlpio import status
@@ -21,7 +34,7 @@ from tailring_otlpio.rpc_status import (
     status_proto,
 )
 from tailring_otlpio.status import Answer, Outcome
-from tailring_pipeline import Refused, Rejected
+from tailring_pipeline import Refused, Rejected, Signal
 
 
 def details(*messages: BadRequest | RetryInfo) -> bytes:
@@ -81,9 +94,26 @@ def test_a_warning_is_a_partial_success_of_nothing() -> None:
     """No rejected spans but a message is what OTLP calls a warning."""
     answer = status.rejected(Rejected("late", "clock is off", items=0), items=3)
     assert partial_success_of(response_proto(answer)) == (0, "clock is off")
-    assert (
-        response_json(answer) == b'{"partialSuccess": {"errorMessage": "clock is off"}}'
-    )
+    said = response_json(answer, Signal.TRACES)
+    assert said == b'{"partialSuccess": {"errorMessage": "clock is off"}}'
+
+
+@pytest.mark.parametrize(
+    ("signal", "response"),
+    [
+        (Signal.TRACES, ExportTraceServiceResponse),
+        (Signal.LOGS, ExportLogsServiceResponse),
+        (Signal.METRICS, ExportMetricsServiceResponse),
+    ],
+)
+def test_each_signal_has_its_own_response(
+    signal: Signal, response: type[Message]
+) -> None:
+    """What was rejected is said in the response of the signal, in both forms."""
+    answer = status.rejected(Rejected("bad", "2 of 3 \u00e9", items=2), items=3)
+    encoded = response.FromString(response_proto(answer))
+    assert json.loads(response_json(answer, signal)) == MessageToDict(encoded)
+    assert partial_success_of(encoded.SerializeToString()) == (2, "2 of 3 \u00e9")
 
 
 def test_a_negative_count_is_none() -> None:

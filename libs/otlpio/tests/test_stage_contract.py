@@ -14,8 +14,10 @@ from tailring_otlpio import (
     OtlpExporterConfig,
     OtlpReceiver,
     OtlpReceiverConfig,
+    TlsClientConfig,
 )
 from tailring_otlpwire import count_spans
+from tailring_pipeline import ExporterMetrics, Signal
 from tailring_runtime.metrics import Metrics
 from tailring_testkit.sink import Sink
 from tailring_testkit.stage_contract import (
@@ -66,7 +68,9 @@ class TestReceiver(StageContract):
         config = OtlpReceiverConfig.model_validate(
             {"protocols": {"grpc": FREE, "http": FREE}}
         )
-        return OtlpReceiver(config, consumer=Sink(), metrics=Metrics())
+        return OtlpReceiver(
+            config, consumers={Signal.TRACES: Sink()}, metrics=Metrics()
+        )
 
 
 class TestExporter(ConsumingContract):
@@ -77,7 +81,10 @@ class TestExporter(ConsumingContract):
         """An exporter that was not started."""
         with _threaded_backend() as (address, received):
             exporter = OtlpExporter(
-                OtlpExporterConfig(endpoint=address), metrics=Metrics()
+                OtlpExporterConfig(
+                    endpoint=address, tls=TlsClientConfig(insecure=True)
+                ),
+                metrics=ExporterMetrics(Metrics(), "otlp"),
             )
             yield StageSubject(exporter, lambda: sum(map(count_spans, received)))
             await exporter.terminate()

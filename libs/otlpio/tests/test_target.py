@@ -15,6 +15,7 @@ from tailring_otlpio import grpc_target
         ("[::1]:4317", "[::1]:4317"),
         ("http://jaeger:4317", "jaeger:4317"),
         ("http://[::1]:4317/", "[::1]:4317"),
+        ("https://jaeger:4317", "jaeger:4317"),
         ("passthrough:///jaeger:4317", "jaeger:4317"),
         ("dns:///jaeger:4317", "dns:///jaeger:4317"),
         ("dns:jaeger:4317", "dns:jaeger:4317"),
@@ -38,7 +39,7 @@ def test_targets(endpoint: str, target: str) -> None:
         ("jaeger:0", "invalid port"),
         ("jaeger:http", "invalid port"),
         ("::1:4317", "too many colons"),
-        ("https://jaeger:4317", "no TLS"),
+        ("https://jaeger", "missing port"),
     ],
 )
 def test_endpoints_that_cannot_be_dialled(endpoint: str, problem: str) -> None:

@@ -12,7 +12,7 @@ from tailring_pipeline import (
     Batch,
     MemoryLimiter,
     MemoryLimiterConfig,
-    MemoryReaders,
+    MemorySettings,
     Refused,
 )
 from tailring_runtime.metrics import Metrics
@@ -31,9 +31,9 @@ class _Memory:
     garbage_mib: int = 0
     collections: int = 0
 
-    def readers(self) -> MemoryReaders:
+    def readers(self) -> MemorySettings:
         """The readers to inject."""
-        return MemoryReaders(
+        return MemorySettings(
             used_bytes=lambda: self.used_mib * MIB,
             total_bytes=lambda: 2000 * MIB,
             reclaim=self.reclaim,
@@ -57,7 +57,7 @@ class _Rig:
             ),
             consumer=self.sink,
             metrics=self.metrics,
-            readers=self.memory.readers(),
+            settings=self.memory.readers(),
         )
 
     def value(self, name: str) -> float:

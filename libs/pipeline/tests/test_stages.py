@@ -12,7 +12,7 @@ from tailring_pipeline import (
     ExporterMetrics,
     MemoryLimiter,
     MemoryLimiterConfig,
-    MemoryReaders,
+    MemorySettings,
     NopExporter,
     QueueConfig,
     SendingQueue,
@@ -70,9 +70,9 @@ class TestMemoryLimiter(ConsumingContract):
         """A memory limiter that finds memory empty, in front of a sink."""
         sink = Sink()
         config = MemoryLimiterConfig(check_interval=10**9, limit_mib=100)
-        readers = MemoryReaders(used_bytes=lambda: 0, total_bytes=lambda: 0)
+        readers = MemorySettings(used_bytes=lambda: 0, total_bytes=lambda: 0)
         limiter = MemoryLimiter(
-            config, consumer=sink, metrics=Metrics(), readers=readers
+            config, consumer=sink, metrics=Metrics(), settings=readers
         )
         return StageSubject(limiter, lambda: sink.items)
 

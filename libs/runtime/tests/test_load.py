@@ -256,7 +256,7 @@ service:
       receivers: [otlp, oltp]
       processors: [batch, batch]
       exporters: []
-    logs: {receivers: [otpl/x], exporters: [debug]}
+    profiles: {receivers: [otpl/x], exporters: [debug]}
     traecs: {}
 """
     )
@@ -279,7 +279,7 @@ service:
         "18: service::pipelines::traces::processors[1]: references the processor"
         " 'batch' twice",
         "16: service::pipelines::traces: must have at least one exporter",
-        "20: service::pipelines::logs: pipelines of logs are not supported",
+        "20: service::pipelines::profiles: pipelines of profiles are not supported",
         "21: service::pipelines::traecs: unknown signal 'traecs'; did you mean",
     ]
     assert len(found) == len(expected)

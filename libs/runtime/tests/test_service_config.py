@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from tailring_runtime.config import (
@@ -20,16 +22,29 @@ class Part(ConfigModel):
     """Stands for every component."""
 
 
+class Picky(ConfigModel):
+    """Stands for a component whose key does not fit every signal."""
+
+    key: str = "spans"
+
+    def unfit(self, signal: str) -> Iterable[tuple[str, str]]:
+        """Everything but traces is wrong."""
+        if signal != "traces":
+            yield "key", f"unsupported key: {self.key}"
+
+
 REGISTRY = Registry(
     "tailring-router",
     (
         ComponentType("receiver", "otlp", Part),
         ComponentType("exporter", "debug", Part),
+        ComponentType("exporter", "picky", Picky),
         ComponentType("exporter", "files", Part, signals={"logs"}),
         HEALTH_CHECK,
     ),
 )
 
+PARTS = "{receivers: [otlp], exporters: [debug]}"
 GOOD = """
 receivers: {otlp: }
 exporters: {debug: }
@@ -65,7 +80,8 @@ def with_service(service: str) -> str:
         ),
         (
             "service: {pipelines: {traces: {receivers: [otlp], exporters: [files]}}}",
-            "the exporter files takes no traces",
+            'failed to create "files" exporter, in pipeline "traces": telemetry'
+            " type is not supported",
         ),
         (
             "service: {extensions: [healthcheck], pipelines: {traces: {receivers:"
@@ -119,3 +135,25 @@ def test_connectors_are_refused_by_name() -> None:
     """A connector is an unknown component, not an unknown key."""
     found = problems(GOOD + "connectors: {spanmetrics: }\n")
     assert "unknown connector 'spanmetrics'; tailring-router knows none" in found[0]
+
+
+@pytest.mark.parametrize("signal", ["traces", "logs", "metrics"])
+def test_a_pipeline_may_be_of_any_signal(signal: str) -> None:
+    """Traces, logs and metrics are what components take unless they say otherwise."""
+    service = f"service: {{pipelines: {{{signal}/a: {PARTS}}}}}"
+    loaded = read(with_service(service))
+    assert list(loaded.config.service.pipelines) == [ComponentId(signal, "a")]
+
+
+def test_a_key_that_does_not_fit_names_the_pipeline() -> None:
+    """What is wrong in pipelines of one signal only is told for each of those."""
+    parts = "{receivers: [otlp], exporters: [picky]}"
+    found = problems(
+        f"receivers: {{otlp: }}\nexporters: {{picky: }}\nservice: {{pipelines:"
+        f" {{traces: {parts}, logs/a: {parts}, metrics: {parts}}}}}"
+    )
+    told = "exporters::picky::key: unsupported key: spans (in pipeline"
+    assert [text.partition(": ")[2] for text in found] == [
+        f'{told} "logs/a")',
+        f'{told} "metrics")',
+    ]

@@ -5,14 +5,14 @@ from tailring_otlpio.client import MetadataItems, TraceClient
 from tailring_otlpio.client_config import (
     KeepaliveClientConfig,
     OtlpExporterConfig,
-    TlsClientConfig,
     TraceClientConfig,
 )
+from tailring_otlpio.credentials import PLAINTEXT, Credentials, client_credentials
 from tailring_otlpio.errors import OtlpIoError
 from tailring_otlpio.exporter import OtlpExporter
 from tailring_otlpio.extensions import Extension, Extensions, MakeExtension
 from tailring_otlpio.intake import ReceiverSettings
-from tailring_otlpio.json_traces import traces_from_json
+from tailring_otlpio.json_requests import request_from_json
 from tailring_otlpio.receiver import OtlpReceiver
 from tailring_otlpio.receiver_config import (
     GrpcServerConfig,
@@ -21,10 +21,13 @@ from tailring_otlpio.receiver_config import (
 )
 from tailring_otlpio.status import SPLIT_REASONS
 from tailring_otlpio.target import grpc_target
+from tailring_otlpio.tls_config import TlsClientConfig
 
 __all__ = [
+    "PLAINTEXT",
     "SPLIT_REASONS",
     "Assembly",
+    "Credentials",
     "Extension",
     "Extensions",
     "GrpcServerConfig",
@@ -42,6 +45,7 @@ __all__ = [
     "TlsClientConfig",
     "TraceClient",
     "TraceClientConfig",
+    "client_credentials",
     "grpc_target",
-    "traces_from_json",
+    "request_from_json",
 ]

@@ -7,19 +7,24 @@ service adds how its own exporters and processors are made from their models; wh
 behind whom, what is shared, and in which order parts start and drain is decided here.
 
 Parts are made against the flow of data, because each is given the one behind it.
-Exporters and receivers are shared by the pipelines that name them; processors are made
-for each pipeline anew, as upstream does, and a `batch` for each exporter behind it.
-Only what a pipeline names is made. Extensions come before all parts that name them.
+A receiver is shared by the pipelines that name it and serves their signals; an
+exporter is shared by those of one signal, so that what it holds is never mixed.
+Processors are made for each pipeline anew, as upstream does, and a `batch` for each
+exporter behind it. Only what a pipeline names is made. Extensions come before all parts
+that name them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from tailring_otlpio.client_config import OtlpExporterConfig
+from tailring_otlpio.credentials import client_credentials
 from tailring_otlpio.exporter import OtlpExporter
 from tailring_otlpio.extensions import Extensions
+from tailring_otlpio.intake import ReceiverSettings
 from tailring_otlpio.receiver import OtlpReceiver
 from tailring_otlpio.receiver_config import OtlpReceiverConfig
 from tailring_pipeline import (
@@ -32,8 +37,10 @@ from tailring_pipeline import (
     ExporterMetrics,
     MemoryLimiter,
     MemoryLimiterConfig,
+    MemorySettings,
     NopConfig,
     NopExporter,
+    Signal,
     Stage,
     fan_out,
 )
@@ -54,7 +61,7 @@ class Part(Consumer, Stage, Protocol):
 
 
 # From a component's id and its model (of the type it is registered for) to its part.
-MakeExporter = Callable[[ComponentId, Any], Part]
+MakeExporter = Callable[[ComponentId, Any, Signal], Part]
 MakeProcessor = Callable[[ComponentId, Any, Consumer], Part]
 
 
@@ -82,7 +89,7 @@ class Assembly:
         # Of each pipeline, of each of its processors: the parts, mostly one.
         self._chains: list[list[list[Part]]] = []
         heads = {
-            pipeline_id: self._make_processors(pipeline)
+            pipeline_id: self._make_processors(pipeline, Signal(pipeline_id.type))
             for pipeline_id, pipeline in config.service.pipelines.items()
         }
         self.receivers = self._make_receivers(heads)
@@ -115,32 +122,34 @@ class Assembly:
 
         health.follow(tell)
 
-    def _used(self, kind: str) -> dict[ComponentId, None]:
+    def _used(self, kind: str) -> dict[tuple[ComponentId, Signal], None]:
         # In the order in which they are named.
         return {
-            component: None
-            for pipeline in self._config.service.pipelines.values()
+            (component, Signal(pipeline_id.type)): None
+            for pipeline_id, pipeline in self._config.service.pipelines.items()
             for component in getattr(pipeline, kind)
         }
 
     def _make_exporters(
         self, own: Mapping[type[ConfigModel], MakeExporter]
-    ) -> dict[ComponentId, Part]:
-        made: dict[ComponentId, Part] = {}
-        for component in self._used("exporters"):
+    ) -> dict[tuple[ComponentId, Signal], Part]:
+        made: dict[tuple[ComponentId, Signal], Part] = {}
+        for component, signal in self._used("exporters"):
             model = self._config.exporters[component]
             make = own.get(type(model), self._exporter)
-            made[component] = make(component, model)
+            made[component, signal] = make(component, model, signal)
         return made
 
-    def _make_processors(self, pipeline: Pipeline) -> Consumer:
+    def _make_processors(self, pipeline: Pipeline, signal: Signal) -> Consumer:
         """One pipeline's processors; returns where its data goes in.
 
         A `batch` may send parts of what was rejected again, so each exporter has one of
         its own: what one exporter rejects does not reach the others twice.
         """
         chain: list[list[Part]] = []
-        heads: list[Consumer] = [self.exporters[one] for one in pipeline.exporters]
+        heads: list[Consumer] = [
+            self.exporters[one, signal] for one in pipeline.exporters
+        ]
         models = [self._config.processors[one] for one in pipeline.processors]
         for at in reversed(range(len(models))):
             component, model = pipeline.processors[at], models[at]
@@ -148,8 +157,11 @@ class Assembly:
                 heads = [fan_out(heads)]
             # A service's own processor holds data itself and waits for nobody.
             waited_for = not any(type(m) in self._own_processors for m in models[:at])
+            settings = BatchSettings(signal=signal)
+            if not waited_for:
+                settings = replace(settings, quiet_s=0)
             made = [
-                self._processor(component, model, consumer=head, waited_for=waited_for)
+                self._processor(component, model, consumer=head, settings=settings)
                 for head in heads
             ]
             chain.insert(0, made)
@@ -157,15 +169,24 @@ class Assembly:
         self._chains.append(chain)
         return fan_out(heads)
 
-    def _exporter(self, component: ComponentId, model: ConfigModel) -> Part:
-        metrics, name = self._metrics, str(component)
+    def _exporter(
+        self, component: ComponentId, model: ConfigModel, signal: Signal
+    ) -> Part:
+        name = str(component)
+        metrics = ExporterMetrics(self._metrics, name, signal=signal)
         match model:
             case OtlpExporterConfig():
-                return OtlpExporter(model, metrics=metrics, name=name)
+                credentials = client_credentials(
+                    model,
+                    where=f"exporters::{name}",
+                    metrics=self._metrics,
+                    extensions=self.extensions,
+                )
+                return OtlpExporter(model, metrics=metrics, credentials=credentials)
             case DebugConfig():
-                return DebugExporter(model, metrics=ExporterMetrics(metrics, name))
+                return DebugExporter(model, metrics=metrics)
             case NopConfig():
-                return NopExporter(metrics=ExporterMetrics(metrics, name))
+                return NopExporter(metrics=metrics)
         raise AssertionError(f"no exporter is made from {type(model).__name__}")
 
     def _processor(
@@ -174,7 +195,7 @@ class Assembly:
         model: ConfigModel,
         *,
         consumer: Consumer,
-        waited_for: bool,
+        settings: BatchSettings,
     ) -> Part:
         metrics, name = self._metrics, str(component)
         own = self._own_processors.get(type(model))
@@ -182,7 +203,6 @@ class Assembly:
             return own(component, model, consumer)
         match model:
             case BatchConfig():
-                settings = BatchSettings() if waited_for else BatchSettings(quiet_s=0)
                 return BatchProcessor(
                     model,
                     consumer=consumer,
@@ -192,7 +212,11 @@ class Assembly:
                 )
             case MemoryLimiterConfig():
                 return MemoryLimiter(
-                    model, consumer=consumer, metrics=metrics, name=name
+                    model,
+                    consumer=consumer,
+                    metrics=metrics,
+                    name=name,
+                    settings=MemorySettings(signal=settings.signal),
                 )
         raise AssertionError(f"no processor is made from {type(model).__name__}")
 
@@ -201,18 +225,21 @@ class Assembly:
     ) -> dict[ComponentId, OtlpReceiver]:
         receivers: dict[ComponentId, OtlpReceiver] = {}
         pipelines = self._config.service.pipelines
-        for component in self._used("receivers"):
-            model = self._config.receivers[component]
-            assert isinstance(model, OtlpReceiverConfig)
-            fed = [
+        fed: dict[ComponentId, dict[Signal, list[Consumer]]] = {}
+        for component, signal in self._used("receivers"):
+            fed.setdefault(component, {})[signal] = [
                 heads[pipeline_id]
                 for pipeline_id, pipeline in pipelines.items()
-                if component in pipeline.receivers
+                if pipeline_id.type == signal.value and component in pipeline.receivers
             ]
+        for component, by_signal in fed.items():
+            model = self._config.receivers[component]
+            assert isinstance(model, OtlpReceiverConfig)
             receivers[component] = OtlpReceiver(
                 model,
-                consumer=fan_out(fed),
+                consumers={one: fan_out(every) for one, every in by_signal.items()},
                 metrics=self._metrics,
                 name=str(component),
+                settings=ReceiverSettings(extensions=self.extensions),
             )
         return receivers

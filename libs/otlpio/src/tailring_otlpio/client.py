@@ -1,4 +1,4 @@
-"""A client of one trace backend: encoded requests out, `Refused` or `Rejected` back.
+"""A client of one backend: encoded requests out, `Refused` or `Rejected` back.
 
 Rules:
 
@@ -19,21 +19,22 @@ from __future__ import annotations
 import asyncio
 import json
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import grpc
 import grpc.aio
 
 from tailring_otlpio import status
+from tailring_otlpio.channel import Options, RenewedChannel
 from tailring_otlpio.client_config import TraceClientConfig
+from tailring_otlpio.credentials import PLAINTEXT, Credentials
 from tailring_otlpio.rpc_status import STATUS_DETAILS, partial_success_of, retry_info_s
+from tailring_otlpio.services import EXPORT
 from tailring_otlpio.target import grpc_target
-from tailring_pipeline import FailureLog, Refused, Rejected
+from tailring_pipeline import FailureLog, Refused, Rejected, Signal
 from tailring_runtime.logs import get_logger
 
-__all__ = ["EXPORT_TRACES", "MetadataItems", "TraceClient"]
-
-EXPORT_TRACES: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+__all__ = ["MetadataItems", "TraceClient"]
 
 # OTLP's recommended limit of a response.
 _RESPONSE_BYTES_MAX: Final = 4 << 20
@@ -54,17 +55,33 @@ _OWN_CODES: Final = frozenset(
 _BROKEN: Final = "Stream removed"
 
 MetadataItems = tuple[tuple[str, str | bytes], ...]
-Options = list[tuple[str, Any]]
 
 
 class TraceClient:
     """Made on the running event loop; connects with the first request, reconnects.
 
-    ``target`` is an endpoint as `grpc_target` reads it (ValueError otherwise).
+    ``target`` is an endpoint as `grpc_target` reads it (ValueError otherwise);
+    ``credentials`` are those of ``config``. All requests are of one ``signal``.
     """
 
-    def __init__(self, target: str, config: TraceClientConfig) -> None:
+    def __init__(
+        self,
+        target: str,
+        config: TraceClientConfig,
+        *,
+        credentials: Credentials = PLAINTEXT,
+        signal: Signal = Signal.TRACES,
+    ) -> None:
+        assert config.plaintext or credentials.tls, "TLS is on, its files were not read"
         self.target = grpc_target(target)
+        self._method = EXPORT[signal]
+        self._auth = credentials.auth
+        self._channel = RenewedChannel(
+            self.target,
+            options=_options(config),
+            compression=_compression(config),
+            tls=credentials.tls,
+        )
         self._partials = FailureLog(
             "Partial success response",
             log=get_logger(endpoint=target),
@@ -73,25 +90,19 @@ class TraceClient:
         self._closed = False
         self._metadata = _metadata(config)
         self._wait_for_ready = config.wait_for_ready or None
-        self._channel = grpc.aio.insecure_channel(
-            self.target,
-            options=_options(config),
-            compression=_compression(config),
-        )
-        self._call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = (
-            self._channel.unary_unary(EXPORT_TRACES)
-        )
 
     async def export(
         self, payload: bytes, *, timeout_s: float, metadata: MetadataItems = ()
     ) -> Rejected | None:
-        """Send one request; returns what the backend says of spans it did not take.
+        """Send one request; returns what the backend says of items it did not take.
 
         The others were taken: a partial success must not be sent again. Raises
         `Refused` or `Rejected` with the words of `status.failure`, or "unreachable".
         ``timeout_s`` 0 is no limit. When the caller is cancelled the request goes on.
         """
-        call = self._call(
+        if self._auth is not None:
+            metadata = self._auth.headers() + metadata
+        call = self._channel.call_of(self._method)(
             payload,
             timeout=timeout_s or None,
             metadata=self._metadata + metadata,
@@ -110,17 +121,17 @@ class TraceClient:
 
     def connected(self) -> bool:
         """Whether a request would find a connection now; does not wait."""
-        return self._channel.get_state() is grpc.ChannelConnectivity.READY
+        return self._channel.current().get_state() is grpc.ChannelConnectivity.READY
 
     def connect_nowait(self) -> None:
         """Begin to connect, so that the first request need not wait for it."""
-        self._channel.get_state(try_to_connect=True)
+        self._channel.current().get_state(try_to_connect=True)
 
     async def close(self, grace_s: float = 0.0) -> None:
         """End the connections; requests in flight after ``grace_s`` are refused."""
         self._closed = True
         self._partials.flush()
-        await self._channel.close(grace_s or None)
+        await self._channel.close(grace_s)
 
     def _partial(self, response: bytes) -> Rejected | None:
         rejected, message = partial_success_of(response)
@@ -179,6 +190,9 @@ def _options(config: TraceClientConfig) -> Options:
         ("grpc.max_reconnect_backoff_ms", _RECONNECT_MAX_MS),
         ("grpc.service_config", _service_config(config)),
     ]
+    if config.tls.server_name_override:
+        name = config.tls.server_name_override
+        options.append(("grpc.ssl_target_name_override", name))
     if config.authority:
         options.append(("grpc.default_authority", config.authority))
     if config.user_agent:

@@ -6,57 +6,39 @@ the same block without an endpoint of its own, so both read it from here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tailring_otlpio.target import grpc_target
+from tailring_otlpio.target import HTTPS, grpc_target
+from tailring_otlpio.tls_config import TlsClientConfig
 from tailring_pipeline import QueueConfig, RetryConfig
-from tailring_runtime.config import Bool, ConfigModel, Duration, Headers, Text
+from tailring_runtime.config import (
+    Bool,
+    ClientAuthenticator,
+    ConfigModel,
+    Duration,
+    Headers,
+    Text,
+)
 
 __all__ = [
+    "ClientAuthConfig",
     "KeepaliveClientConfig",
     "OtlpExporterConfig",
-    "TlsClientConfig",
     "TraceClientConfig",
 ]
 
 SECOND_NS: Final = 1_000_000_000
 
-_NO_TLS: Final = "this version has no TLS; only `insecure: true` is understood"
-_TLS_KEYS: Final = (
-    "ca_file", "ca_pem", "cert_file", "cert_pem", "key_file", "key_pem",
-    "min_version", "max_version", "cipher_suites",
-    "include_insecure_cipher_suites", "curve_preferences", "reload_interval",
-    "include_system_ca_certs_pool", "tpm",
-)  # fmt: skip
 
+class ClientAuthConfig(ConfigModel):
+    """``auth`` of an exporter."""
 
-class TlsClientConfig(ConfigModel):
-    """``tls`` of a client: this version speaks plaintext only, and wants to be told."""
-
-    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(_TLS_KEYS, _NO_TLS)
-    harmless: ClassVar[Mapping[str, tuple[object, ...]]] = {
-        **dict.fromkeys(_TLS_KEYS, (None, "", False, [])),
-        "tpm": (None, {}),
-    }
-
-    insecure: Bool = False
-    insecure_skip_verify: Bool = Field(
-        default=False, description="Means nothing without TLS, here as upstream."
+    authenticator: ClientAuthenticator = Field(
+        description="The extension that makes every request known to the backend."
     )
-    server_name_override: Text = Field(
-        default="", description="Means nothing without TLS, here as upstream."
-    )
-
-    @model_validator(mode="after")
-    def _plaintext(self) -> TlsClientConfig:
-        if not self.insecure:
-            raise ValueError(
-                "this version has no TLS; write `insecure: true` to send in plaintext"
-            )
-        return self
 
 
 class KeepaliveClientConfig(ConfigModel):
@@ -82,7 +64,6 @@ class TraceClientConfig(ConfigModel):
     """The keys of a gRPC client, but for whom it calls."""
 
     refused: ClassVar[Mapping[str, str]] = {
-        "auth": "this version has no client authentication; use `headers`",
         "middlewares": "this version has no middleware extensions",
         "read_buffer_size": "grpcio sizes its read buffers itself",
         "write_buffer_size": "grpcio sizes its write buffers itself",
@@ -96,7 +77,10 @@ class TraceClientConfig(ConfigModel):
         description="gzip or none (grpcio has neither snappy nor zstd). Between our two"
         " tiers inside one zone, none is cheaper.",
     )
-    tls: TlsClientConfig | None = None
+    tls: TlsClientConfig = Field(
+        default=TlsClientConfig(), description="TLS is on unless it says `insecure`."
+    )
+    auth: ClientAuthConfig | None = None
     keepalive: KeepaliveClientConfig | None = None
     wait_for_ready: Bool = Field(
         default=False,
@@ -134,13 +118,19 @@ class TraceClientConfig(ConfigModel):
                 raise ValueError(f"the value of {name!r} has characters beyond ASCII")
         return value
 
-    def advice(self) -> Iterable[str]:
-        """Plaintext that nobody asked for is worth a line at start."""
-        if self.tls is None:
-            yield (
-                "no `tls` block: sending in plaintext (upstream would use TLS; this"
-                " version has none). Write `tls: {insecure: true}` to say so"
+    @property
+    def plaintext(self) -> bool:
+        """Whether nothing is encrypted on the way."""
+        return self.tls.plaintext
+
+    @model_validator(mode="after")
+    def _secrets_are_encrypted(self) -> TraceClientConfig:
+        if self.auth is not None and self.plaintext:
+            raise ValueError(
+                "auth: credentials are sent with TLS only, here as upstream; take"
+                " `insecure` out of tls"
             )
+        return self
 
 
 def _printable(text: str) -> bool:
@@ -158,7 +148,7 @@ class OtlpExporterConfig(TraceClientConfig):
 
     endpoint: Text = Field(
         default="",
-        description="host:port, http://host:port or dns:///host:port of the backend.",
+        description="host:port, https://host:port or dns:///host:port of the backend.",
     )
     timeout: Duration = Field(
         default=5 * SECOND_NS, ge=0, description="Limit of one attempt; 0: none."
@@ -170,3 +160,8 @@ class OtlpExporterConfig(TraceClientConfig):
     def _target(self) -> OtlpExporterConfig:
         grpc_target(self.endpoint)
         return self
+
+    @property
+    def plaintext(self) -> bool:
+        """Whether nothing is encrypted on the way; https:// always is."""
+        return super().plaintext and not self.endpoint.startswith(HTTPS)

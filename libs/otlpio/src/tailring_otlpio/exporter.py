@@ -6,11 +6,11 @@ from typing import Final
 
 from tailring_otlpio.client import TraceClient
 from tailring_otlpio.client_config import OtlpExporterConfig
+from tailring_otlpio.credentials import PLAINTEXT, Credentials
 from tailring_otlpio.metrics import PARTIAL_REJECTED
-from tailring_pipeline import Batch, ExporterMetrics, Retry, SendingQueue, Signal
+from tailring_pipeline import Batch, ExporterMetrics, Retry, SendingQueue
 from tailring_runtime.logs import get_logger
 from tailring_runtime.losses import Loss
-from tailring_runtime.metrics import Metrics
 
 __all__ = ["OtlpExporter"]
 
@@ -21,11 +21,19 @@ class _Delivery:
     """One attempt: the consumer behind queue and retry."""
 
     def __init__(
-        self, config: OtlpExporterConfig, *, metrics: Metrics, name: str
+        self,
+        config: OtlpExporterConfig,
+        *,
+        metrics: ExporterMetrics,
+        credentials: Credentials,
     ) -> None:
-        self.client = TraceClient(config.endpoint, config)
+        self.client = TraceClient(
+            config.endpoint, config, credentials=credentials, signal=metrics.signal
+        )
         self._timeout_s = config.timeout / _NS_PER_S
-        self._rejected = metrics.counter(PARTIAL_REJECTED[Signal.TRACES], exporter=name)
+        self._rejected = metrics.registry.counter(
+            PARTIAL_REJECTED[metrics.signal], exporter=metrics.exporter_id
+        )
 
     async def consume(self, batch: Batch) -> None:
         """Send the batch once; a partial success counts as taken, as upstream does."""
@@ -35,7 +43,7 @@ class _Delivery:
 
 
 class OtlpExporter:
-    """A `Stage` and `Consumer`, made on the running loop; ``name`` is the component id.
+    """A `Stage` and `Consumer` of one signal, made on the running loop.
 
     ``consume`` returns when the backend took the batch (or, with a queue that the file
     spells out, when it is queued). It raises `Rejected` with a reason of
@@ -44,15 +52,19 @@ class OtlpExporter:
     """
 
     def __init__(
-        self, config: OtlpExporterConfig, *, metrics: Metrics, name: str = "otlp"
+        self,
+        config: OtlpExporterConfig,
+        *,
+        metrics: ExporterMetrics,
+        credentials: Credentials = PLAINTEXT,
     ) -> None:
-        log = get_logger(exporter=name)
-        self._delivery = _Delivery(config, metrics=metrics, name=name)
+        log = get_logger(exporter=metrics.exporter_id)
+        self._delivery = _Delivery(config, metrics=metrics, credentials=credentials)
         retry = Retry(config.retry_on_failure, consumer=self._delivery, log=log)
         self._queue = SendingQueue(
             config.sending_queue,
             consumer=retry,
-            metrics=ExporterMetrics(metrics, name),
+            metrics=metrics,
             log=log,
         )
 

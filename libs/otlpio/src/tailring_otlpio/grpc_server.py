@@ -2,8 +2,8 @@
 
 Rules:
 
-* No protobuf object is built for a request. The method is found by comparing its
-  path, its handler is made once.
+* No protobuf object is built for a request. The method is found by its path; each
+  signal that has a pipeline has one handler, made once.
 * The handler is registered as a stream although the method is unary, which is the
   same on the wire: so it also runs when no message arrives, and a request that gRPC's
   core turned away (larger than its own limit, a compression bomb) is counted.
@@ -19,26 +19,27 @@ It does not know what becomes of a request; that is the intake's.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 import grpc
 import grpc.aio
 
 from tailring_otlpio import status
+from tailring_otlpio.guard import Guard
 from tailring_otlpio.health_service import HealthService
-from tailring_otlpio.intake import Intake
+from tailring_otlpio.intake import Intake, Lane
 from tailring_otlpio.metrics import ReceiverMetrics
 from tailring_otlpio.receiver_config import GrpcServerConfig, KeepaliveServerConfig
 from tailring_otlpio.rpc_status import STATUS_DETAILS, response_proto, status_proto
+from tailring_otlpio.services import EXPORT, SERVICE
 from tailring_otlpio.status import Answer, Outcome
+from tailring_otlpio.tls_grpc import server_credentials
 from tailring_runtime.address import join_host_port, split_host_port
 from tailring_runtime.errors import StartError
-from tailring_runtime.metrics import Metrics
 
-__all__ = ["EXPORT_TRACES", "TRACE_SERVICE", "GrpcServer"]
-
-TRACE_SERVICE: Final = "opentelemetry.proto.collector.trace.v1.TraceService"
-EXPORT_TRACES: Final = f"/{TRACE_SERVICE}/Export"
+__all__ = ["GrpcServer"]
 
 # How far the core's limit lies above ours.
 _CORE_MARGIN_BYTES: Final = 16 << 20
@@ -47,6 +48,8 @@ _CORE_MARGIN_BYTES: Final = 16 << 20
 _WAITING_CALLS_MIN: Final = 16_384
 _WAITING_CALLS_FACTOR: Final = 4
 _MESSAGE_CHARS_MAX: Final = 1024
+# From the connection to the client's first frame, TLS included; grpcio's is 2 minutes.
+_HANDSHAKE_MS: Final = 20_000
 _NS_PER_MS: Final = 1_000_000
 
 Options = list[tuple[str, Any]]
@@ -54,7 +57,7 @@ _Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
 class GrpcServer(grpc.GenericRpcHandler):
-    """The trace service on one port, with ``grpc.health.v1`` beside it.
+    """The services of OTLP on one port, with ``grpc.health.v1`` beside it.
 
     ``start`` -> ``stop``; once stopped it cannot be started again.
     """
@@ -64,22 +67,27 @@ class GrpcServer(grpc.GenericRpcHandler):
         config: GrpcServerConfig,
         *,
         intake: Intake,
-        metrics: Metrics,
-        name: str,
+        guard: Guard,
         reuse_port: bool,
     ) -> None:
         self.port = 0
         self._config = config
+        self._guard = guard
         self._intake = intake
-        self._counted = ReceiverMetrics(metrics, receiver=name, transport="grpc")
         self._options = [
             *_options(config, reuse_port=reuse_port),
             *_backlog(intake.admission.requests_max),
         ]
-        self._health = HealthService(TRACE_SERVICE)
-        self._handler: grpc.RpcMethodHandler[bytes, bytes] = (
-            grpc.stream_unary_rpc_method_handler(self._export)
-        )
+        self._health = HealthService(*(SERVICE[one] for one in intake.signals))
+        self._handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
+        for signal in intake.signals:
+            counted = ReceiverMetrics(
+                guard.metrics, receiver=guard.receiver, transport="grpc", signal=signal
+            )
+            export = partial(self._export, intake.lane(signal, counted))
+            self._handlers[EXPORT[signal]] = grpc.stream_unary_rpc_method_handler(
+                export
+            )
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -90,14 +98,21 @@ class GrpcServer(grpc.GenericRpcHandler):
         self._health.add_to(server)
         address = _address(self._config)
         try:
-            self.port = server.add_insecure_port(address)
+            self.port = self._listen(server, address)
         except RuntimeError as error:
             raise StartError(f"cannot listen on {address} (gRPC): {error}") from error
         await server.start()
         self._server = server
 
+    def _listen(self, server: grpc.aio.Server, address: str) -> int:
+        guard = self._guard
+        if guard.tls is None:
+            return server.add_insecure_port(address)
+        credentials = server_credentials(guard.tls, guard.handshakes)
+        return server.add_secure_port(address, credentials)
+
     async def set_serving(self, serving: bool) -> None:
-        """What ``grpc.health.v1`` answers, for the server and the trace service."""
+        """What ``grpc.health.v1`` answers, for the server and each service."""
         await self._health.set_serving(serving)
 
     async def stop(self, grace_s: float) -> None:
@@ -109,36 +124,51 @@ class GrpcServer(grpc.GenericRpcHandler):
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """The handler of a method; None answers UNIMPLEMENTED."""
-        if handler_call_details.method == EXPORT_TRACES:
-            return self._handler
-        return None
+        return self._handlers.get(handler_call_details.method)
 
-    async def _export(self, _stream: object, context: _Context) -> bytes:
+    async def _export(self, lane: Lane, _stream: object, context: _Context) -> bytes:
+        if self._guard.auth is not None:
+            await self._admit(context, lane)
         payload = await context.read()
         if isinstance(payload, bytes):
-            answer = await self._answer(payload)
+            answer = await self._answer(payload, lane)
         else:
             # EOF: nothing came, or it broke off, or the core turned it away; then its
             # own answer takes the place of this one.
-            self._counted.ended(Outcome.FAILURE, 0)
+            lane.counted.ended(Outcome.FAILURE, 0)
             answer = status.malformed("the call ended before its message was complete")
         if answer.code is not grpc.StatusCode.OK:
             await _abort(context, answer)
         return response_proto(answer)
 
-    async def _answer(self, payload: bytes) -> Answer:
+    async def _admit(self, context: _Context, lane: Lane) -> None:
+        """Return when the client may send; else the call is over (abort raises)."""
+        metadata = list(context.invocation_metadata() or ())
+        answer = await self._guard.turns_away(lambda name: _first(metadata, name))
+        if answer is not None:
+            lane.counted.ended(answer.outcome, 0)
+            await _abort(context, answer)
+
+    async def _answer(self, payload: bytes, lane: Lane) -> Answer:
         bytes_max = self._config.request_bytes_max
         if len(payload) > bytes_max:
-            self._counted.ended(Outcome.FAILURE, 0)
+            lane.counted.ended(Outcome.FAILURE, 0)
             return status.too_large(
                 f"the request has {len(payload)} bytes, the limit is {bytes_max}"
             )
-        return await self._intake.accept(payload, self._counted)
+        return await self._intake.accept(payload, lane)
 
 
 async def _abort(context: _Context, answer: Answer) -> None:
     details = ((STATUS_DETAILS, status_proto(answer)),)
     await context.abort(answer.code, answer.message[:_MESSAGE_CHARS_MAX], details)
+
+
+def _first(metadata: Iterable[tuple[str, str | bytes]], name: str) -> str | None:
+    for key, value in metadata:
+        if key == name:
+            return value.decode("latin-1") if isinstance(value, bytes) else value
+    return None
 
 
 def _address(config: GrpcServerConfig) -> str:
@@ -153,6 +183,8 @@ def _options(config: GrpcServerConfig, *, reuse_port: bool) -> Options:
         ("grpc.max_receive_message_length", _core_limit(config)),
         # Off, or a second process would share the port without an error.
         ("grpc.so_reuseport", int(reuse_port)),
+        ("grpc.max_allowed_incoming_connections", config.max_connections),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
     ]
     if config.max_concurrent_streams:
         options.append(("grpc.max_concurrent_streams", config.max_concurrent_streams))

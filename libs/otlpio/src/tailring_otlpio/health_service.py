@@ -1,4 +1,4 @@
-"""``grpc.health.v1`` beside the trace service: SERVING while the service is ready."""
+"""``grpc.health.v1`` beside OTLP's services: SERVING while the service is ready."""
 
 from __future__ import annotations
 

@@ -6,8 +6,9 @@ Rules:
   is converted in a thread when it is large (`conversion`).
 * Errors of a request that could be read are a ``google.rpc.Status`` in its own content
   type; 404, 405 and the 415 of a type are plain text, because there is no such type.
-* There is one path, so there is no router. A path that only needs tidying (``//v1``, as
-  of an endpoint written with a slash at its end) is answered with a redirect.
+* Each signal that has a pipeline has one path, and there are no others. A path that
+  only needs tidying (``//v1``, as of an endpoint written with a slash at its end) is
+  answered with a redirect.
 * A client that waits to be told to go on (``Expect: 100-continue``) is told so when its
   headers are found good.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import math
 import posixpath
+import socket
 import urllib.parse
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -25,11 +27,14 @@ from typing import Final
 from aiohttp import HttpVersion11, web
 
 from tailring_otlpio import status
+from tailring_otlpio.authenticator import HeaderOf
 from tailring_otlpio.conversion import Conversion
 from tailring_otlpio.cors import Cors
 from tailring_otlpio.errors import BodyTooLarge, MalformedBody
+from tailring_otlpio.guard import Guard
 from tailring_otlpio.http_body import ENCODINGS, read_body
-from tailring_otlpio.intake import Intake
+from tailring_otlpio.http_connections import HttpConnections
+from tailring_otlpio.intake import Intake, Lane
 from tailring_otlpio.listen import listening_sockets, unix_socket
 from tailring_otlpio.metrics import ReceiverMetrics
 from tailring_otlpio.receiver_config import HttpServerConfig
@@ -40,8 +45,7 @@ from tailring_otlpio.rpc_status import (
     status_proto,
 )
 from tailring_otlpio.status import Answer, Outcome
-from tailring_pipeline import Refused
-from tailring_runtime.metrics import Metrics
+from tailring_pipeline import Refused, Signal
 
 __all__ = ["HttpServer"]
 
@@ -49,6 +53,8 @@ PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
 # `stop` has waited already; this is for answers that are still being written.
 _SHUTDOWN_S: Final = 0.5
+# How long a TLS handshake may take; the library's own limit is a minute.
+_HANDSHAKE_S: Final = 20.0
 _NS_PER_S: Final = 1_000_000_000
 # Proxies add long headers (tokens, client certificates); the library's own limits are
 # 8 KiB for the request line and each header, and 128 headers.
@@ -66,22 +72,29 @@ class _Turned(Exception):
 
 
 class HttpServer:
-    """The traces path on one endpoint. ``start`` -> ``stop`` -> ``terminate``."""
+    """The paths of OTLP on one endpoint. ``start`` -> ``stop`` -> ``terminate``."""
 
     def __init__(
         self,
         config: HttpServerConfig,
         *,
         intake: Intake,
-        metrics: Metrics,
-        name: str,
+        guard: Guard,
         reuse_port: bool,
     ) -> None:
         self.port = 0
         self._config = config
+        self._guard = guard
         self._reuse_port = reuse_port
         self._intake = intake
-        self._counted = ReceiverMetrics(metrics, receiver=name, transport="http")
+        # By path; requests without items count the same in each.
+        self._lanes: dict[str, Lane] = {}
+        for signal in intake.signals:
+            self._counted = ReceiverMetrics(
+                guard.metrics, receiver=guard.receiver, transport="http", signal=signal
+            )
+            lane = intake.lane(signal, self._counted)
+            self._lanes[config.paths[signal]] = lane
         self._cors = Cors(config.cors)
         self._headers = {
             key: value.get_secret_value()
@@ -91,14 +104,18 @@ class HttpServer:
         self._accepted_encodings = ", ".join(sorted(filter(None, self._encodings)))
         self._conversion = Conversion(intake)
         self._read_timeout_s = config.read_timeout / _NS_PER_S or None
-        self._runner: web.ServerRunner | None = None
-        self._sites: list[web.SockSite] = []
+        self._connections: HttpConnections | None = None
+        self._listening: list[asyncio.Server] = []
 
     async def start(self) -> None:
         """Listen; raises `StartError` when the address cannot be had."""
         config = self._config
-        server = web.Server(
+        self._connections = HttpConnections(
             self._handle,
+            connections_max=config.max_connections,
+            header_timeout_s=config.read_header_timeout / _NS_PER_S,
+            metrics=self._guard.metrics,
+            name=self._guard.receiver,
             access_log=None,
             auto_decompress=False,
             # A client that left will send again what is not delivered yet.
@@ -115,27 +132,42 @@ class HttpServer:
                 config.endpoint, reuse_port=self._reuse_port
             )
             self.port = listeners[0].getsockname()[1]
-        self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_S)
-        await self._runner.setup()
+        await self._listen(listeners, self._connections)
+
+    async def _listen(
+        self, listeners: list[socket.socket], connections: HttpConnections
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        tls = self._guard.context()
         for listener in listeners:
-            site = web.SockSite(self._runner, listener)
-            await site.start()
-            self._sites.append(site)
+            self._listening.append(
+                await loop.create_server(
+                    connections,
+                    sock=listener,
+                    ssl=tls,
+                    ssl_handshake_timeout=_HANDSHAKE_S if tls else None,
+                )
+            )
 
     async def stop(self) -> None:
         """Take no new connections. Safe twice."""
-        for site in self._sites:
-            await site.stop()
-        self._sites.clear()
+        for server in self._listening:
+            server.close()
+        self._listening.clear()
 
     async def terminate(self) -> None:
         """Close every connection. Safe twice."""
         await self.stop()
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            # What has arrived begins to be handled, before idle ones are closed.
+            await asyncio.sleep(0)
+            connections.pre_shutdown()
+            await connections.shutdown(_SHUTDOWN_S)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._connections is not None:
+            self._connections.headers_came(request.protocol)
         try:
             response = await self._respond(request)
         except _Turned as turned:
@@ -149,12 +181,39 @@ class HttpServer:
             response.force_close()
         return response
 
+    async def _admit(self, request: web.BaseRequest) -> web.Response | None:
+        """The answer to a client that may not send; None when it may."""
+        answer = await self._guard.turns_away(self._header_of(request))
+        if answer is None:
+            return None
+        self._counted.ended(answer.outcome, 0)
+        written = request.headers.get("Content-Type", "")
+        content_type = written.partition(";")[0].strip().lower()
+        if content_type in (PROTOBUF, JSON):
+            return _response(answer, content_type)
+        return web.Response(status=answer.http_status, text=answer.message)
+
+    def _header_of(self, request: web.BaseRequest) -> HeaderOf:
+        auth = self._config.auth
+        wanted = auth.request_params if auth is not None else ()
+        given = {
+            name.lower(): request.query[name]
+            for name in wanted
+            if name in request.query
+        }
+        return lambda name: given.get(name) or request.headers.get(name)
+
     async def _respond(self, request: web.BaseRequest) -> web.Response:
-        self._find(request)
+        granted = None
         if request.method == "OPTIONS":
             granted = self._cors.preflight(request.headers)
-            if granted is not None:
-                return web.Response(status=HTTPStatus.NO_CONTENT, headers=granted)
+        if self._guard.auth is not None and granted is None:
+            turned_away = await self._admit(request)
+            if turned_away is not None:
+                return turned_away
+        lane = self._find(request)
+        if granted is not None:
+            return web.Response(status=HTTPStatus.NO_CONTENT, headers=granted)
         if request.method != "POST":
             raise _Turned(
                 HTTPStatus.METHOD_NOT_ALLOWED,
@@ -165,21 +224,24 @@ class HttpServer:
         encoding = request.headers.get("Content-Encoding", "").strip().lower()
         if encoding not in self._encodings:
             self._counted.ended(Outcome.FAILURE, 0)
-            response = _response(status.unsupported_encoding(encoding), content_type)
+            answer = status.unsupported_encoding(encoding)
+            response = _response(answer, content_type)
             response.headers["Accept-Encoding"] = self._accepted_encodings
             return response
-        answer = await self._answer(request, content_type, encoding)
-        return _response(answer, content_type)
+        answer = await self._answer(
+            request, lane, content_type=content_type, encoding=encoding
+        )
+        return _response(answer, content_type, lane.signal)
 
-    def _find(self, request: web.BaseRequest) -> None:
-        """Raise `_Turned` unless the request is for the one path there is."""
-        wanted = self._config.traces_url_path
-        if request.path == wanted:
-            return
+    def _find(self, request: web.BaseRequest) -> Lane:
+        """The lane of the path that a request is for; `_Turned` when there is none."""
+        lane = self._lanes.get(request.path)
+        if lane is not None:
+            return lane
         tidy = posixpath.normpath("/" + request.path.lstrip("/"))
-        if tidy == wanted and not request.path.endswith("/"):
+        if tidy in self._lanes and not request.path.endswith("/"):
             query = request.rel_url.raw_query_string
-            location = urllib.parse.quote(wanted) + (query and f"?{query}")
+            location = urllib.parse.quote(tidy) + (query and f"?{query}")
             raise _Turned(HTTPStatus.TEMPORARY_REDIRECT, "", Location=location)
         raise _Turned(HTTPStatus.NOT_FOUND, "404 page not found")
 
@@ -196,12 +258,12 @@ class HttpServer:
         return content_type
 
     async def _answer(
-        self, request: web.BaseRequest, content_type: str, encoding: str
+        self, request: web.BaseRequest, lane: Lane, *, content_type: str, encoding: str
     ) -> Answer:
         try:
             payload = await self._read(request, encoding)
             if content_type == JSON:
-                payload = await self._conversion.convert(payload)
+                payload = await self._conversion.convert(payload, lane.signal)
         except BodyTooLarge as error:
             self._counted.ended(Outcome.FAILURE, 0)
             return status.too_large(str(error))
@@ -214,7 +276,7 @@ class HttpServer:
         except asyncio.CancelledError:  # the client left before its body was read
             self._counted.ended(Outcome.FAILURE, 0)
             raise
-        return await self._intake.accept(payload, self._counted)
+        return await self._intake.accept(payload, lane)
 
     async def _read(self, request: web.BaseRequest, encoding: str) -> bytes:
         bytes_max = self._config.request_bytes_max
@@ -257,10 +319,13 @@ def _encodings(config: HttpServerConfig) -> frozenset[str]:
     return frozenset(name for name, wbits in ENCODINGS.items() if wbits in allowed)
 
 
-def _response(answer: Answer, content_type: str) -> web.Response:
+def _response(
+    answer: Answer, content_type: str, signal: Signal = Signal.TRACES
+) -> web.Response:
+    """``signal`` is that of a success; errors are the same for all."""
     success = answer.outcome is Outcome.SUCCESS
     if content_type == JSON:
-        body = response_json(answer) if success else status_json(answer)
+        body = response_json(answer, signal) if success else status_json(answer)
     else:
         body = response_proto(answer) if success else status_proto(answer)
     response = web.Response(

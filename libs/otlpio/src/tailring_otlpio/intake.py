@@ -3,14 +3,14 @@
 Rules:
 
 * A request is refused at the door when too many requests or bytes are in flight, or
-  while the receiver drains; its spans are counted, which is a fraction of the work of
-  looking at them. Nothing waits for a place.
-* What is let in is validated once, here; nothing malformed gets past it. Spans where
+  while the receiver drains; its items are counted, which is a fraction of the work of
+  looking at them. Nothing waits for a place, and all signals share the places.
+* What is let in is validated once, here; nothing malformed gets past it. Items where
   OTLP had them before 0.15 are brought to their place first: no stage looks there.
 * Whatever the pipeline raises becomes an `Answer`; `accept` raises nothing.
 * A client that goes away cancels what it waited for: stages withdraw what they have
   not sent yet, because the client will send all of it again. What is in flight to a
-  backend is not recalled. The spans count as refused.
+  backend is not recalled. The items count as refused.
 
 It does not know about codes on the wire, compression or content types.
 """
@@ -18,9 +18,11 @@ It does not know about codes on the wire, compression or content types.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tailring_otlpio import status
+from tailring_otlpio.extensions import Extensions
 from tailring_otlpio.metrics import (
     IN_FLIGHT_BYTES,
     IN_FLIGHT_REQUESTS,
@@ -28,11 +30,11 @@ from tailring_otlpio.metrics import (
 )
 from tailring_otlpio.status import Answer, Outcome
 from tailring_otlpwire import WireError, count_spans, modernised, validate
-from tailring_pipeline import Batch, Consumer, Refused, Rejected
+from tailring_pipeline import KINDS, Batch, Consumer, Refused, Rejected, Signal
 from tailring_runtime.logs import get_logger
 from tailring_runtime.metrics import Metrics
 
-__all__ = ["Admission", "Intake", "ReceiverSettings"]
+__all__ = ["Admission", "Intake", "Lane", "ReceiverSettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class ReceiverSettings:
     bytes_in_flight_max: int = 512 << 20
     # Several processes listen on one port; the kernel spreads connections over them.
     reuse_port: bool = False
+    # Where `auth` finds the extension that it names.
+    extensions: Extensions | None = None
 
 
 class Admission:
@@ -79,12 +83,23 @@ class Admission:
         assert self.bytes >= 0, "more bytes left than entered"
 
 
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The way of one signal from one transport into its pipelines."""
+
+    signal: Signal
+    # What `tailring_otlpwire` calls its requests.
+    kind: int
+    consumer: Consumer
+    counted: ReceiverMetrics
+
+
 class Intake:
-    """The way from a receiver's sockets into the pipeline; one for each receiver."""
+    """The way from a receiver's sockets into the pipelines; one for each receiver."""
 
     def __init__(
         self,
-        consumer: Consumer,
+        consumers: Mapping[Signal, Consumer],
         *,
         metrics: Metrics,
         name: str,
@@ -95,7 +110,7 @@ class Intake:
             bytes_max=settings.bytes_in_flight_max,
         )
         self.draining = False
-        self._consumer = consumer
+        self._consumers = consumers
         self._log = get_logger(receiver=name)
         self._open = 0
         self._idle = asyncio.Event()
@@ -107,18 +122,27 @@ class Intake:
             IN_FLIGHT_BYTES, lambda: self.admission.bytes, receiver=name
         )
 
-    async def accept(self, payload: bytes, counted: ReceiverMetrics) -> Answer:
-        """Hand one request on and say what came of it; counts it in ``counted``.
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """Those that have a pipeline; others are not served."""
+        return tuple(self._consumers)
+
+    def lane(self, signal: Signal, counted: ReceiverMetrics) -> Lane:
+        """The lane of a signal that is served; its requests count in ``counted``."""
+        return Lane(signal, KINDS[signal], self._consumers[signal], counted)
+
+    async def accept(self, payload: bytes, lane: Lane) -> Answer:
+        """Hand one request on and say what came of it; counts it in its lane.
 
         Raises only CancelledError, when the client left or the receiver was cut.
         """
         if not payload:
-            counted.ended(Outcome.SUCCESS, 0)
+            lane.counted.ended(Outcome.SUCCESS, 0)
             return status.accepted()
         self._open += 1
         self._idle.clear()
         try:
-            return await self._take(payload, counted)
+            return await self._take(payload, lane)
         finally:
             self._open -= 1
             if not self._open:
@@ -138,39 +162,42 @@ class Intake:
         """Give the place back."""
         self.admission.leave(size)
 
-    async def _take(self, payload: bytes, counted: ReceiverMetrics) -> Answer:
+    async def _take(self, payload: bytes, lane: Lane) -> Answer:
         size = len(payload)
         try:
             self.enter(size)
         except Refused as error:
-            counted.ended(Outcome.REFUSED, _spans_at_a_glance(payload))
+            items = _items_at_a_glance(payload)
+            lane.counted.ended(Outcome.REFUSED, items)
             return status.refused(error)
         try:
-            return await self._look(payload, counted)
+            return await self._look(payload, lane)
         finally:
             self.leave(size)
 
-    async def _look(self, payload: bytes, counted: ReceiverMetrics) -> Answer:
+    async def _look(self, payload: bytes, lane: Lane) -> Answer:
+        counted = lane.counted
         try:
             payload = modernised(payload)
-            spans = validate(payload)
+            items = validate(payload)
         except WireError as error:
             counted.ended(Outcome.FAILURE, 0)
             return status.malformed(f"malformed request: {error}")
-        if not spans:  # envelopes without content may be dropped
+        if not items:  # envelopes without content may be dropped
             counted.ended(Outcome.SUCCESS, 0)
             return status.accepted()
         try:
-            answer = await self._deliver(Batch(payload, spans))
+            batch = Batch(payload, items, lane.signal)
+            answer = await self._deliver(batch, lane.consumer)
         except asyncio.CancelledError:
-            counted.ended(Outcome.REFUSED, spans)
+            counted.ended(Outcome.REFUSED, items)
             raise
-        counted.ended(answer.outcome, spans, rejected=answer.rejected_items)
+        counted.ended(answer.outcome, items, rejected=answer.rejected_items)
         return answer
 
-    async def _deliver(self, batch: Batch) -> Answer:
+    async def _deliver(self, batch: Batch, consumer: Consumer) -> Answer:
         try:
-            await self._consumer.consume(batch)
+            await consumer.consume(batch)
         except Refused as error:
             return status.refused(error)
         except Rejected as error:
@@ -181,8 +208,8 @@ class Intake:
         return status.accepted()
 
 
-def _spans_at_a_glance(payload: bytes) -> int:
-    """How many spans a request has that nobody has looked at; 0 if it is malformed."""
+def _items_at_a_glance(payload: bytes) -> int:
+    """How many items a request has that nobody has looked at; 0 if it is malformed."""
     try:
         return count_spans(modernised(payload))
     except WireError:

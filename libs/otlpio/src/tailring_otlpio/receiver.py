@@ -8,12 +8,16 @@ what is left. ``set_ready`` says what ``grpc.health.v1`` answers.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 
 from tailring_otlpio.grpc_server import GrpcServer
+from tailring_otlpio.guard import Guard
 from tailring_otlpio.http_server import HttpServer
 from tailring_otlpio.intake import Intake, ReceiverSettings
 from tailring_otlpio.receiver_config import OtlpReceiverConfig
-from tailring_pipeline import Consumer
+from tailring_pipeline import Consumer, Signal
 from tailring_runtime.logs import get_logger
 from tailring_runtime.metrics import Metrics
 from tailring_runtime.tasks import TaskSet
@@ -22,38 +26,42 @@ __all__ = ["OtlpReceiver"]
 
 
 class OtlpReceiver:
-    """A `Stage`; ``name`` is the component's id, the ``receiver`` label of metrics."""
+    """A `Stage`; ``name`` is the component's id, the ``receiver`` label of metrics.
+
+    It serves the signals that ``consumers`` has, and no others.
+    """
 
     def __init__(
         self,
         config: OtlpReceiverConfig,
         *,
-        consumer: Consumer,
+        consumers: Mapping[Signal, Consumer],
         metrics: Metrics,
         name: str = "otlp",
         settings: ReceiverSettings | None = None,
     ) -> None:
         settings = _roomy(settings or ReceiverSettings(), config)
         self._log = get_logger(receiver=name)
-        self._intake = Intake(consumer, metrics=metrics, name=name, settings=settings)
+        self._intake = Intake(consumers, metrics=metrics, name=name, settings=settings)
         self._tasks = TaskSet(f"receiver {name} health", metrics=metrics)
         self._terminated = False
+        guard = partial(
+            Guard, receiver=name, metrics=metrics, extensions=settings.extensions
+        )
         self._grpc: GrpcServer | None = None
         self._http: HttpServer | None = None
         if config.grpc is not None:
             self._grpc = GrpcServer(
                 config.grpc,
                 intake=self._intake,
-                metrics=metrics,
-                name=name,
+                guard=guard(config.grpc),
                 reuse_port=settings.reuse_port,
             )
         if config.http is not None:
             self._http = HttpServer(
                 config.http,
                 intake=self._intake,
-                metrics=metrics,
-                name=name,
+                guard=guard(config.http),
                 reuse_port=settings.reuse_port,
             )
 
@@ -129,8 +137,6 @@ def _roomy(settings: ReceiverSettings, config: OtlpReceiverConfig) -> ReceiverSe
         (part.request_bytes_max for part in (config.grpc, config.http) if part),
         default=0,
     )
-    return ReceiverSettings(
-        requests_in_flight_max=settings.requests_in_flight_max,
-        bytes_in_flight_max=max(settings.bytes_in_flight_max, largest),
-        reuse_port=settings.reuse_port,
+    return replace(
+        settings, bytes_in_flight_max=max(settings.bytes_in_flight_max, largest)
     )

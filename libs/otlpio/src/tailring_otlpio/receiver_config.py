@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from tailring_otlpio.tls_config import GrpcTlsServerConfig, TlsServerConfig
+from tailring_pipeline import Signal
 from tailring_runtime.address import split_host_port
 from tailring_runtime.config import (
     NULL_IS_EMPTY,
@@ -25,6 +27,7 @@ from tailring_runtime.config import (
     Duration,
     Headers,
     Int,
+    ServerAuthenticator,
     Text,
     TextList,
 )
@@ -32,26 +35,24 @@ from tailring_runtime.config import (
 __all__ = [
     "CorsConfig",
     "GrpcServerConfig",
+    "HttpAuthConfig",
     "HttpServerConfig",
     "KeepaliveEnforcementConfig",
     "KeepaliveServerConfig",
     "KeepaliveServerParametersConfig",
     "OtlpReceiverConfig",
     "ProtocolsConfig",
+    "ServerAuthConfig",
 ]
 
 SECOND_NS: Final = 1_000_000_000
 MIB: Final = 1 << 20
 
-_NO_TLS: Final = (
-    "this version has no TLS; terminate it in front, or send over a trusted network"
-)
-_NO_AUTH: Final = "this version authenticates no clients; do it in a proxy in front"
 _NO_MIDDLEWARES: Final = "this version has no middleware extensions"
 _NO_METADATA: Final = (
     "request headers are not handed to the pipeline, and no component here reads them"
 )
-_TRACES_ONLY: Final = "this version receives traces only; leave the key out"
+_NO_PROFILES: Final = "profiles are not received; leave the key out"
 
 # Keys of what this version has not, with the values that switch nothing on.
 _OFF: Final[Mapping[str, tuple[object, ...]]] = {
@@ -64,10 +65,34 @@ HTTP_ENCODINGS: Final = ("", "gzip", "zlib", "deflate")
 _ENCODINGS: Final[TypeAdapter[tuple[str, ...]]] = TypeAdapter(TextList)
 
 
+class ServerAuthConfig(ConfigModel):
+    """``auth`` of a protocol."""
+
+    authenticator: ServerAuthenticator = Field(
+        description="The extension that checks every request before it is read."
+    )
+
+
+class HttpAuthConfig(ServerAuthConfig):
+    """``auth`` of HTTP."""
+
+    request_params: TextList = Field(
+        default=(),
+        description="Parameters of the query that are taken for headers, where a client"
+        " cannot set those.",
+    )
+
+
 class _ServerConfig(ConfigModel):
     """Where a server listens."""
 
     endpoint: Text
+    max_connections: Int = Field(
+        default=16_384,
+        ge=1,
+        description="Connections at once (ours); more are closed at once, so that"
+        " descriptors and memory are left for those that are open.",
+    )
     transport: Literal["tcp", "unix"] = Field(
         default="tcp",
         description="tcp, or unix: then `endpoint` is the path of a socket.",
@@ -132,8 +157,6 @@ class GrpcServerConfig(_ServerConfig):
     """``protocols.grpc``."""
 
     refused: ClassVar[Mapping[str, str]] = {
-        "tls": _NO_TLS,
-        "auth": _NO_AUTH,
         "middlewares": _NO_MIDDLEWARES,
         "include_metadata": _NO_METADATA,
         "write_buffer_size": "grpcio sizes its write buffers itself",
@@ -142,6 +165,8 @@ class GrpcServerConfig(_ServerConfig):
     harmless: ClassVar[Mapping[str, tuple[object, ...]]] = _OFF
 
     endpoint: Text = "localhost:4317"
+    tls: GrpcTlsServerConfig | None = None
+    auth: ServerAuthConfig | None = None
     max_recv_msg_size_mib: Int = Field(
         default=64,
         ge=0,
@@ -178,27 +203,32 @@ class HttpServerConfig(_ServerConfig):
     """``protocols.http``."""
 
     refused: ClassVar[Mapping[str, str]] = {
-        "tls": _NO_TLS,
-        "auth": _NO_AUTH,
         "middlewares": _NO_MIDDLEWARES,
         "include_metadata": _NO_METADATA,
-        "metrics_url_path": _TRACES_ONLY,
-        "logs_url_path": _TRACES_ONLY,
-        "profiles_url_path": _TRACES_ONLY,
-        "read_header_timeout": "aiohttp has no limit of its own for headers; use"
-        " read_timeout for bodies and idle_timeout for idle connections",
+        "profiles_url_path": _NO_PROFILES,
         "write_timeout": "answers are a few bytes, and aiohttp has no limit for writing"
         " them",
     }
     harmless: ClassVar[Mapping[str, tuple[object, ...]]] = _OFF
 
     endpoint: Text = "localhost:4318"
+    tls: TlsServerConfig | None = None
+    auth: HttpAuthConfig | None = None
     traces_url_path: Text = "/v1/traces"
+    metrics_url_path: Text = "/v1/metrics"
+    logs_url_path: Text = "/v1/logs"
     max_request_body_size: Int = Field(
         default=64 * MIB,
         ge=0,
         description="Largest body in bytes, decompressed; 0: the default (64 MiB, as"
         " OTLP recommends; upstream has 20 MiB). Larger ones are answered 413.",
+    )
+    read_header_timeout: Duration = Field(
+        default=60 * SECOND_NS,
+        ge=0,
+        description="How long the headers of the first request of a connection may take"
+        " to arrive, TLS included; those of later ones have `idle_timeout`. 0: as long"
+        " as that too.",
     )
     read_timeout: Duration = Field(
         default=60 * SECOND_NS,
@@ -231,11 +261,31 @@ class HttpServerConfig(_ServerConfig):
         """The largest body, decompressed."""
         return self.max_request_body_size or 64 * MIB
 
-    @field_validator("traces_url_path")
+    @property
+    def paths(self) -> dict[Signal, str]:
+        """Where each signal is taken."""
+        return {
+            Signal.TRACES: self.traces_url_path,
+            Signal.METRICS: self.metrics_url_path,
+            Signal.LOGS: self.logs_url_path,
+        }
+
+    @field_validator("traces_url_path", "metrics_url_path", "logs_url_path")
     @classmethod
     def _absolute_path(cls, value: str) -> str:
         # As upstream: the slash may be left out.
         return value if value.startswith("/") else f"/{value}"
+
+    @model_validator(mode="after")
+    def _paths_differ(self) -> HttpServerConfig:
+        seen: dict[str, Signal] = {}
+        for signal, path in self.paths.items():
+            first = seen.setdefault(path, signal)
+            if first is not signal:
+                raise ValueError(
+                    f"{signal.value}_url_path is the same as {first.value}_url_path"
+                )
+        return self
 
 
 class ProtocolsConfig(ConfigModel):

@@ -1,11 +1,13 @@
-"""``google.rpc.Status`` and the OTLP trace response, encoded and decoded.
+"""``google.rpc.Status`` and the OTLP responses, encoded and decoded.
 
 These messages are rare (errors, partial success), so they go through the protobuf
-library. A full success is the empty message and costs nothing.
+library. A full success is the empty message and costs nothing. Encoded, the responses
+of all signals are the same message; only their JSON has names of its own.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 from google.protobuf import json_format
@@ -23,7 +25,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from tailring_otlpio.services import REJECTED
 from tailring_otlpio.status import Answer
+from tailring_pipeline import Signal
 
 __all__ = [
     "STATUS_DETAILS",
@@ -80,15 +84,20 @@ def response_proto(answer: Answer) -> bytes:
     return _response(answer).SerializeToString()
 
 
-def response_json(answer: Answer) -> bytes:
+def response_json(answer: Answer, signal: Signal) -> bytes:
     """The response of a success as JSON."""
     if not answer.rejected_items and not answer.message:
         return b"{}"
-    return json_format.MessageToJson(_response(answer), indent=None).encode()
+    partial: dict[str, str] = {}
+    if answer.rejected_items:
+        partial[REJECTED[signal]] = str(answer.rejected_items)
+    if answer.message:
+        partial["errorMessage"] = answer.message[:_MESSAGE_CHARS_MAX]
+    return json.dumps({"partialSuccess": partial}).encode()
 
 
 def partial_success_of(response: bytes) -> tuple[int, str]:
-    """(rejected spans, message) of a backend's response; (0, "") for full success.
+    """(rejected items, message) of a backend's response; (0, "") for full success.
 
     A response that cannot be read counts as full success: the code was OK, and a
     client must not send the request again.

@@ -38,6 +38,7 @@ __all__ = [
     "refused",
     "rejected",
     "too_large",
+    "unauthenticated",
     "unsupported_encoding",
 ]
 
@@ -152,6 +153,12 @@ def rejected(error: Rejected, *, items: int) -> Answer:
 def malformed(detail: str) -> Answer:
     """The request is not what it claims to be; it never will be."""
     return _final(Outcome.FAILURE, detail)
+
+
+def unauthenticated(detail: str) -> Answer:
+    """The request does not prove who sent it."""
+    code = StatusCode.UNAUTHENTICATED
+    return Answer(Outcome.REFUSED, code, detail, HTTP_STATUS[code])
 
 
 def _final(outcome: Outcome, detail: str) -> Answer:

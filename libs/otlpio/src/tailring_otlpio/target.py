@@ -6,10 +6,10 @@ from typing import Final
 
 from tailring_runtime.address import join_host_port, split_host_port
 
-__all__ = ["grpc_target"]
+__all__ = ["HTTPS", "grpc_target"]
 
 _PLAIN: Final = "http://"
-_SECURE: Final = "https://"
+HTTPS: Final = "https://"
 # Schemes of gRPC's own name resolution; what follows is grpcio's to understand.
 _RESOLVED: Final = ("dns:", "unix:", "ipv4:", "ipv6:")
 _PASSTHROUGH: Final = "passthrough:///"
@@ -19,17 +19,16 @@ def grpc_target(endpoint: str) -> str:
     """The target of a channel. Raises ValueError with a sentence for the operator.
 
     ``host:port``, ``[::1]:4317``, ``http://host:port`` and ``dns:///host:port`` are
-    endpoints; a port is always needed.
+    endpoints; a port is always needed. Whether TLS is spoken there is not said here.
     """
     if not endpoint:
         raise ValueError('requires a non-empty "endpoint"')
-    if endpoint.startswith(_SECURE):
-        raise ValueError(f"{endpoint}: this version has no TLS; use http:// or none")
     if endpoint.startswith(_RESOLVED):
         if endpoint.startswith("dns:"):
             _split(endpoint.rpartition("/")[2].removeprefix("dns:"))
         return endpoint
-    plain = endpoint.removeprefix(_PLAIN).removeprefix(_PASSTHROUGH).rstrip("/")
+    plain = endpoint.removeprefix(_PLAIN).removeprefix(HTTPS)
+    plain = plain.removeprefix(_PASSTHROUGH).rstrip("/")
     return join_host_port(*_split(plain))
 
 

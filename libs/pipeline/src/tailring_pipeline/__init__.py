@@ -16,12 +16,12 @@ from tailring_pipeline.errors import Closed, Empty, Full, QueueError, TooLarge
 from tailring_pipeline.exporter_metrics import ExporterMetrics
 from tailring_pipeline.failure_log import FailureLog
 from tailring_pipeline.fan_out import FanOut, branches_of, fan_out
-from tailring_pipeline.memory_limiter import MemoryLimiter, MemoryReaders
+from tailring_pipeline.memory_limiter import MemoryLimiter, MemorySettings
 from tailring_pipeline.memory_limiter_config import MemoryLimiterConfig
 from tailring_pipeline.nop import NopConfig, NopExporter
 from tailring_pipeline.on_behalf import OnBehalf, OneSender
 from tailring_pipeline.outcome import Outcome, delivery_of
-from tailring_pipeline.per_signal import ITEMS, PerSignal, per_signal
+from tailring_pipeline.per_signal import ITEMS, KINDS, PerSignal, per_signal
 from tailring_pipeline.processor_metrics import ProcessorMetrics
 from tailring_pipeline.queue import BoundedQueue, QueueStatistics, Ticket
 from tailring_pipeline.queue_config import (
@@ -37,6 +37,7 @@ from tailring_pipeline.wakeups import Wakeups
 __all__ = [
     "HURRIED_WAIT_MAX_S",
     "ITEMS",
+    "KINDS",
     "Backoff",
     "Batch",
     "BatchConfig",
@@ -56,7 +57,7 @@ __all__ = [
     "Full",
     "MemoryLimiter",
     "MemoryLimiterConfig",
-    "MemoryReaders",
+    "MemorySettings",
     "NopConfig",
     "NopExporter",
     "OnBehalf",

@@ -31,7 +31,7 @@ from tailring_pipeline.backoff import SECOND_NS
 from tailring_pipeline.batch_answers import deliver_cut, rejects_all, shares_of
 from tailring_pipeline.batch_config import BatchConfig
 from tailring_pipeline.batch_metrics import BatchMetrics, Trigger
-from tailring_pipeline.consumer import Batch, Consumer, Refused
+from tailring_pipeline.consumer import Batch, Consumer, Refused, Signal
 from tailring_pipeline.doors import Door
 from tailring_pipeline.outcome import Outcome, delivery_of
 from tailring_pipeline.wakeups import Wakeups
@@ -60,6 +60,7 @@ class BatchSettings:
     items_max: int = 1_000_000
     bytes_max: int = 256 * 1024 * 1024
     quiet_s: float = 0.005
+    signal: Signal = Signal.TRACES
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class _Flight:
 
 
 class BatchProcessor:
-    """A `Stage` and `Consumer`; see the module."""
+    """A `Stage` and `Consumer` in a pipeline of one signal; see the module."""
 
     def __init__(
         self,
@@ -106,8 +107,9 @@ class BatchProcessor:
     ) -> None:
         self._config = config
         self._consumer = consumer
-        self._metrics = BatchMetrics(metrics, name)
         self._settings = settings if settings is not None else BatchSettings()
+        signal = self._settings.signal
+        self._metrics = BatchMetrics(metrics, name, signal=signal)
         self._log: FilteringBoundLogger = get_logger(processor=name)
         self._tasks = TaskSet(name, metrics=metrics)
         self._idle = Wakeups()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from tailring_pipeline.consumer import Batch
+from tailring_pipeline.consumer import Batch, Signal
 from tailring_pipeline.doors import Door
 from tailring_pipeline.processor_metrics import ProcessorMetrics
 from tailring_runtime.metrics import Metrics, MetricSpec
@@ -60,10 +60,13 @@ class Trigger(Enum):
 
 
 class BatchMetrics:
-    """The series of one batch processor."""
+    """The series of one batch processor; those of each signal bear its name or are
+    shared, as upstream has it."""
 
-    def __init__(self, metrics: Metrics, name: str) -> None:
-        self._items = ProcessorMetrics(metrics, name)
+    def __init__(
+        self, metrics: Metrics, name: str, *, signal: Signal = Signal.TRACES
+    ) -> None:
+        self._items = ProcessorMetrics(metrics, name, signal=signal)
         self._triggers = {
             Trigger.SIZE: metrics.counter(SIZE_TRIGGER_SEND, processor=name),
             Trigger.TIMEOUT: metrics.counter(TIMEOUT_TRIGGER_SEND, processor=name),

@@ -9,14 +9,14 @@ __all__ = ["cut_batch"]
 
 
 def cut_batch(batch: Batch, bytes_max: int) -> list[Batch]:
-    """The spans of ``batch`` in batches of ``bytes_max`` at most, as far as that goes.
+    """The items of ``batch`` in batches of ``bytes_max`` at most, as far as that goes.
 
-    A single span may be larger, and so may spans whose headers, repeated in each of the
+    A single item may be larger, and so may items whose headers, repeated in each of the
     batches, would together be larger than ``batch``.
     """
     todo = [batch]
     done: list[Batch] = []
-    # Headers are repeated in each part. Where they outweigh the spans, repeating them
+    # Headers are repeated in each part. Where they outweigh the items, repeating them
     # all does not help and a request could become a thousand times its size.
     spare_bytes = len(batch.payload)
     while todo:
@@ -26,15 +26,15 @@ def cut_batch(batch: Batch, bytes_max: int) -> list[Batch]:
             done.append(part)
             continue
         # By their mean size first; what is still too large then is cut again.
-        spans_max = max(part.items // -(-size // bytes_max), 1)
+        items_max = max(part.items // -(-size // bytes_max), 1)
         try:
-            payloads = chunk(part.payload, spans_max, copies_bytes_max=spare_bytes)
+            payloads = chunk(part.payload, items_max, copies_bytes_max=spare_bytes)
         except WireError:
             done.append(part)
             continue
         spare_bytes -= max(sum(map(len, payloads)) - size, 0)
         items = [
-            min(spans_max, part.items - at * spans_max) for at in range(len(payloads))
+            min(items_max, part.items - at * items_max) for at in range(len(payloads))
         ]
         todo += [*map(Batch, payloads, items)][::-1]
     return done

@@ -90,7 +90,7 @@ class ExporterMetrics:
         each backend, and must not be counted a second time under this id."""
         self.exporter_id = exporter_id
         self.signal = signal
-        self._metrics = metrics
+        self.registry = metrics
         self._own = {"exporter": exporter_id}
         self._typed = {"exporter": exporter_id, "data_type": signal.value}
         self.sent = Counter()
@@ -112,18 +112,18 @@ class ExporterMetrics:
 
     def watch_queue(self, size: Callable[[], float], *, capacity: float) -> None:
         """Expose what ``size`` answers, and the capacity, both in the sizer's unit."""
-        self._metrics.gauge_callback(QUEUE_SIZE, size, **self._typed)
-        self._metrics.gauge(QUEUE_CAPACITY, **self._typed).set(capacity)
+        self.registry.gauge_callback(QUEUE_SIZE, size, **self._typed)
+        self.registry.gauge(QUEUE_CAPACITY, **self._typed).set(capacity)
 
     def watch_in_flight(self, requests: Callable[[], float]) -> None:
         """Expose what ``requests`` answers as the requests in flight."""
-        self._metrics.gauge_callback(IN_FLIGHT_REQUESTS, requests, **self._typed)
+        self.registry.gauge_callback(IN_FLIGHT_REQUESTS, requests, **self._typed)
 
     def remove(self) -> None:
         """Forget every series of this exporter; the object must not be used again."""
         for specs in (SENT, SEND_FAILED, ENQUEUE_FAILED):
-            self._metrics.remove(specs[self.signal], **self._own)
+            self.registry.remove(specs[self.signal], **self._own)
         for spec in (QUEUE_SIZE, QUEUE_CAPACITY, IN_FLIGHT_REQUESTS):
-            self._metrics.remove(spec, **self._typed)
+            self.registry.remove(spec, **self._typed)
         for door in self._lost:
-            self._metrics.remove(LOST[self.signal], door=door.value, **self._own)
+            self.registry.remove(LOST[self.signal], door=door.value, **self._own)

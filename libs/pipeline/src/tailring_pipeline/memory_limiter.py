@@ -19,52 +19,51 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailring_pipeline.backoff import SECOND_NS
-from tailring_pipeline.consumer import Batch, Consumer, Refused
+from tailring_pipeline.consumer import Batch, Consumer, Refused, Signal
 from tailring_pipeline.memory import memory_total_bytes, reclaim, rss_bytes
 from tailring_pipeline.memory_gate import MIB, Limits, MemoryGate
 from tailring_pipeline.memory_limiter_config import MemoryLimiterConfig
+from tailring_pipeline.per_signal import per_signal
 from tailring_pipeline.processor_metrics import ProcessorMetrics
 from tailring_runtime.logs import get_logger
-from tailring_runtime.metrics import Metrics, MetricSpec
+from tailring_runtime.metrics import Metrics
 from tailring_runtime.tasks import TaskSet
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 __all__ = [
-    "LIMITER_ACCEPTED_SPANS",
-    "LIMITER_REFUSED_SPANS",
+    "LIMITER_ACCEPTED",
+    "LIMITER_REFUSED",
     "MemoryLimiter",
-    "MemoryReaders",
+    "MemorySettings",
 ]
 
-LIMITER_ACCEPTED_SPANS = MetricSpec(
-    name="otelcol_processor_memory_limiter_accepted_spans",
-    kind="counter",
-    help="Spans that were let through, whatever the next component answered.",
-    unit="{spans}",
+LIMITER_ACCEPTED = per_signal(
+    "otelcol_processor_memory_limiter_accepted_{items}",
+    help="{items} that were let through, whatever the next component answered.",
     labels=("processor",),
 )
-LIMITER_REFUSED_SPANS = MetricSpec(
-    name="otelcol_processor_memory_limiter_refused_spans",
-    kind="counter",
-    help="Spans that were refused because memory was short.",
-    unit="{spans}",
+LIMITER_REFUSED = per_signal(
+    "otelcol_processor_memory_limiter_refused_{items}",
+    help="{items} that were refused because memory was short.",
     labels=("processor",),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryReaders:
-    """Where the limiter's figures come from; a test brings its own."""
+class MemorySettings:
+    """The signal of its pipeline, and where its figures come from; a test brings its
+    own."""
 
+    signal: Signal = Signal.TRACES
     used_bytes: Callable[[], int] = rss_bytes
     total_bytes: Callable[[], int] = memory_total_bytes
     reclaim: Callable[[], None] = reclaim
 
 
 class MemoryLimiter:
-    """A `Stage` and `Consumer`; see the module."""
+    """A `Stage` and `Consumer` in a pipeline of one signal; see the module."""
 
     def __init__(
         self,
@@ -73,14 +72,15 @@ class MemoryLimiter:
         consumer: Consumer,
         metrics: Metrics,
         name: str = "memory_limiter",
-        readers: MemoryReaders | None = None,
+        settings: MemorySettings | None = None,
     ) -> None:
         self._config = config
         self._consumer = consumer
-        self._readers = readers if readers is not None else MemoryReaders()
-        self._items = ProcessorMetrics(metrics, name)
-        self._accepted = metrics.counter(LIMITER_ACCEPTED_SPANS, processor=name)
-        self._refused = metrics.counter(LIMITER_REFUSED_SPANS, processor=name)
+        self._readers = settings if settings is not None else MemorySettings()
+        signal = self._readers.signal
+        self._items = ProcessorMetrics(metrics, name, signal=signal)
+        self._accepted = metrics.counter(LIMITER_ACCEPTED[signal], processor=name)
+        self._refused = metrics.counter(LIMITER_REFUSED[signal], processor=name)
         self._log: FilteringBoundLogger = get_logger(processor=name)
         self._tasks = TaskSet(name, metrics=metrics)
         self._gate: MemoryGate | None = None

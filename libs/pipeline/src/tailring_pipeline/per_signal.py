@@ -13,7 +13,7 @@ from typing import Final
 from tailring_pipeline.consumer import Signal
 from tailring_runtime.metrics import MetricKind, MetricSpec
 
-__all__ = ["ITEMS", "PerSignal", "per_signal"]
+__all__ = ["ITEMS", "KINDS", "PerSignal", "per_signal"]
 
 PerSignal = Mapping[Signal, MetricSpec]
 
@@ -24,6 +24,10 @@ ITEMS: Final[Mapping[Signal, str]] = MappingProxyType(
         Signal.LOGS: "log_records",
         Signal.METRICS: "metric_points",
     }
+)
+# What `tailring_otlpwire` calls the requests of a signal.
+KINDS: Final[Mapping[Signal, int]] = MappingProxyType(
+    {Signal.TRACES: 0, Signal.LOGS: 1, Signal.METRICS: 2}
 )
 _UNITS: Final = {
     Signal.TRACES: "{spans}",

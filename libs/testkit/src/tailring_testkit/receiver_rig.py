@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tailring_otlpio import OtlpReceiver, OtlpReceiverConfig, ReceiverSettings
+from tailring_pipeline import Signal
 from tailring_runtime.metrics import Metrics
 from tailring_testkit.otlp_clients import GrpcClient, HttpClient
+from tailring_testkit.pki import ClientTls
 from tailring_testkit.sink import Sink
 
 __all__ = ["Counts", "ReceiverRig", "receiver_rig", "until"]
@@ -81,23 +83,34 @@ async def receiver_rig(
     grpc: Mapping[str, Any] | None = None,
     http: Mapping[str, Any] | None = None,
     settings: ReceiverSettings | None = None,
+    tls: ClientTls | None = None,
+    signals: Iterable[Signal] = (Signal.TRACES,),
 ) -> AsyncIterator[ReceiverRig]:
-    """Run a receiver with both protocols; ``grpc`` and ``http`` add keys to them."""
+    """Run a receiver with both protocols; ``grpc`` and ``http`` add keys to them.
+
+    With ``tls`` its clients speak TLS. ``signals`` are those that have a pipeline.
+    """
     free = {"endpoint": "127.0.0.1:0"}
     protocols = {"grpc": {**free, **(grpc or {})}, "http": {**free, **(http or {})}}
     metrics = Metrics()
     sink = Sink()
     receiver = OtlpReceiver(
         OtlpReceiverConfig.model_validate({"protocols": protocols}),
-        consumer=sink,
+        consumers=dict.fromkeys(signals, sink),
         metrics=metrics,
         settings=settings,
     )
     await receiver.start()
     receiver.set_ready(True)
     async with (
-        GrpcClient(f"127.0.0.1:{receiver.grpc_port}") as grpc_client,
-        HttpClient(f"http://127.0.0.1:{receiver.http_port}") as http_client,
+        GrpcClient(
+            f"127.0.0.1:{receiver.grpc_port}",
+            credentials=tls.credentials() if tls else None,
+        ) as grpc_client,
+        HttpClient(
+            f"http{'s' if tls else ''}://127.0.0.1:{receiver.http_port}",
+            tls=tls.context() if tls else None,
+        ) as http_client,
     ):
         try:
             yield ReceiverRig(receiver, sink, metrics, grpc_client, http_client)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib.metadata import version as version_of
 
 from tailring_hashring import COMPILED as RING_COMPILED
-from tailring_otlpio import Assembly, Extensions, Part
+from tailring_otlpio import Assembly, Extensions, Part, client_credentials
 from tailring_otlpwire import COMPILED as WIRE_COMPILED
+from tailring_pipeline import Signal
 from tailring_router.config import LoadBalancingConfig
 from tailring_router.exporter import LoadBalancingExporter
 from tailring_router.metrics import EndpointSeries
@@ -51,9 +52,21 @@ class Routing:
         endpoints = EndpointSeries(metrics)
         extensions = Extensions(config, metrics=metrics)
 
-        def balancer(component: ComponentId, model: LoadBalancingConfig) -> Part:
+        def balancer(
+            component: ComponentId, model: LoadBalancingConfig, signal: Signal
+        ) -> Part:
+            credentials = client_credentials(
+                model.protocol.otlp,
+                where=f"exporters::{component}::protocol::otlp",
+                metrics=metrics,
+                extensions=extensions,
+            )
             return LoadBalancingExporter(
-                model, metrics=metrics, name=str(component), endpoints=endpoints
+                model,
+                metrics=metrics,
+                name=str(component),
+                endpoints=endpoints,
+                credentials=credentials,
             )
 
         self.assembly = Assembly(

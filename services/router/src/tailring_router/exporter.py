@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from tailring_otlpio import TraceClient
+from tailring_otlpio import PLAINTEXT, Credentials, TraceClient
 from tailring_pipeline import (
     Batch,
     ExporterMetrics,
@@ -48,6 +48,7 @@ class LoadBalancingExporter:
         metrics: Metrics,
         name: str,
         endpoints: EndpointSeries | None = None,
+        credentials: Credentials = PLAINTEXT,
     ) -> None:
         """``endpoints`` is shared by the exporters of one process."""
         template = config.protocol.otlp
@@ -57,7 +58,7 @@ class LoadBalancingExporter:
         self._metrics = router_metrics
 
         def connect(address: str) -> Client:
-            return TraceClient(address, template)
+            return TraceClient(address, template, credentials=credentials)
 
         fleet = Fleet(_fleet_settings(config), connect=connect, metrics=router_metrics)
         queue = template.sending_queue

@@ -22,7 +22,12 @@ def registry() -> Registry:
         types=(
             ComponentType("receiver", "otlp", OtlpReceiverConfig),
             ComponentType("processor", "memory_limiter", MemoryLimiterConfig),
-            ComponentType("processor", "tail_sampling", TailSamplingConfig),
+            ComponentType(
+                "processor",
+                "tail_sampling",
+                TailSamplingConfig,
+                signals=frozenset({"traces"}),
+            ),
             ComponentType("processor", "batch", BatchConfig),
             ComponentType(
                 "exporter",

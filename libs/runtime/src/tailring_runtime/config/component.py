@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from tailring_runtime.config.model import ConfigModel
 
-__all__ = ["KINDS", "ComponentId", "ComponentType", "Kind", "Registry"]
+__all__ = ["KINDS", "SIGNALS", "ComponentId", "ComponentType", "Kind", "Registry"]
 
 Kind = Literal["receiver", "processor", "exporter", "connector", "extension"]
 
@@ -22,6 +22,9 @@ KINDS: Final[tuple[Kind, ...]] = (
     "connector",
     "extension",
 )
+
+# The pipelines that there are; upstream has profiles as well.
+SIGNALS: Final[AbstractSet[str]] = frozenset({"traces", "logs", "metrics"})
 
 _TYPE = re.compile(r"[a-zA-Z][0-9a-zA-Z_]{0,62}")
 NAME_LENGTH_MAX = 1024
@@ -70,7 +73,7 @@ class ComponentType:
     model: type[ConfigModel]
     aliases: AbstractSet[str] = frozenset()
     deprecated: AbstractSet[str] = frozenset()
-    signals: AbstractSet[str] = frozenset({"traces"})
+    signals: AbstractSet[str] = SIGNALS
 
     def names(self) -> frozenset[str]:
         """Every word that an operator may write for it."""

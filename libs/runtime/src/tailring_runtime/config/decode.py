@@ -18,7 +18,7 @@ from tailring_runtime.config.collector import (
     Pipeline,
     ServiceConfig,
 )
-from tailring_runtime.config.component import ComponentId, Kind, Registry
+from tailring_runtime.config.component import SIGNALS, ComponentId, Kind, Registry
 from tailring_runtime.config.expand import key_path
 from tailring_runtime.config.model import ConfigModel, nearest
 from tailring_runtime.config.references import complaint, references
@@ -39,8 +39,6 @@ SECTIONS: Final[dict[str, Kind]] = {
 TOP_KEYS: Final = (*SECTIONS, "service")
 SERVICE_KEYS: Final = ("extensions", "pipelines", "telemetry")
 PIPELINE_KEYS: Final = ("receivers", "processors", "exporters")
-SIGNALS: Final = ("traces", "logs", "metrics", "profiles")
-SUPPORTED_SIGNALS: Final = ("traces",)
 
 ModelT = TypeVar("ModelT", bound=ConfigModel)
 
@@ -76,6 +74,7 @@ class Decoder:
         }
         service = self._service(tree.get("service"))
         self._check_references(components, listed=service.extensions)
+        self._check_fit(components, service)
         self._warn_unused()
         if self.problems:
             return None
@@ -177,6 +176,20 @@ class Decoder:
             if message:
                 self._problem(reference.path, message, close=close)
 
+    def _check_fit(
+        self,
+        components: Mapping[str, Mapping[ComponentId, ConfigModel]],
+        service: ServiceConfig,
+    ) -> None:
+        """What is wrong with a component only in a pipeline of this signal."""
+        for pipeline_id, pipeline in service.pipelines.items():
+            for section in PIPELINE_KEYS:
+                for one in getattr(pipeline, section):
+                    model = components[section].get(one)
+                    for key, why in model.unfit(pipeline_id.type) if model else ():
+                        path = (section, str(one), key)
+                        self._problem(path, f'{why} (in pipeline "{pipeline_id}")')
+
     # Service
 
     def _service(self, value: Any) -> ServiceConfig:
@@ -207,16 +220,16 @@ class Decoder:
         return found
 
     def _is_supported(self, one: ComponentId, path: Path) -> bool:
-        if one.type in SUPPORTED_SIGNALS:
-            return True
         if one.type in SIGNALS:
+            return True
+        if one.type == "profiles":
             self._problem(
                 path,
-                f"pipelines of {one.type} are not supported in this version, which"
-                " carries traces; keep them in the agent or gateway in front",
+                "pipelines of profiles are not supported; keep them in the agent or"
+                " gateway in front",
             )
         else:
-            close = nearest(one.type, SUPPORTED_SIGNALS)
+            close = nearest(one.type, SIGNALS)
             self._problem(path, f"unknown signal {one.type!r}", close=close)
         return False
 
@@ -248,8 +261,8 @@ class Decoder:
             known = self._registry.find(SECTIONS[section], one.type)
             if known is not None and pipeline.type not in known.signals:
                 kind = SECTIONS[section]
-                message = f"the {kind} {one} takes no {pipeline.type}"
-                self._problem(path, message)
+                message = f'failed to create "{one}" {kind}, in pipeline "{pipeline}"'
+                self._problem(path, f"{message}: telemetry type is not supported")
 
     def _references(
         self, value: Any, path: Path, *, section: str

@@ -61,6 +61,11 @@ class ConfigModel(BaseModel):
         """Of an extension: what keys may name it for (`references.Role`)."""
         return ()
 
+    def unfit(self, signal: str) -> Iterable[tuple[str, str]]:  # noqa: ARG002 - a hook
+        """Of a component in a pipeline of ``signal``: keys whose value does not fit
+        there, each with the reason."""
+        return ()
+
     @classmethod
     def keys(cls) -> dict[str, FieldInfo]:
         """The keys that an operator may write, with their fields."""
