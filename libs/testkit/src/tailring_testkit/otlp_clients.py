@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -50,10 +51,19 @@ class GrpcClient:
     """One connection to a gRPC server, on raw bytes; an async context manager."""
 
     def __init__(
-        self, address: str, *, options: tuple[tuple[str, Any], ...] = ()
+        self,
+        address: str,
+        *,
+        options: tuple[tuple[str, Any], ...] = (),
+        credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         own = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0))
-        self.channel = grpc.aio.insecure_channel(address, options=own + options)
+        if credentials is None:
+            self.channel = grpc.aio.insecure_channel(address, options=own + options)
+        else:
+            self.channel = grpc.aio.secure_channel(
+                address, credentials, options=own + options
+            )
 
     async def export(
         self,
@@ -62,13 +72,16 @@ class GrpcClient:
         gzip: bool = False,
         method: str = EXPORT_TRACES,
         timeout_s: float = 30.0,
+        metadata: tuple[tuple[str, str], ...] = (),
     ) -> GrpcReply:
         """Send one request and say what was answered."""
         compression = grpc.Compression.Gzip if gzip else grpc.Compression.NoCompression
         call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
         call = self.channel.unary_unary(method)
         try:
-            response = await call(payload, timeout=timeout_s, compression=compression)
+            response = await call(
+                payload, timeout=timeout_s, compression=compression, metadata=metadata
+            )
         except grpc.aio.AioRpcError as error:
             trailers = dict(error.trailing_metadata() or ())
             details = trailers.get("grpc-status-details-bin", b"")
@@ -103,9 +116,12 @@ class HttpReply:
 class HttpClient:
     """Requests to one HTTP server, past any proxy; an async context manager."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, *, tls: ssl.SSLContext | None = None) -> None:
         self._base_url = base_url
-        self._session = aiohttp.ClientSession(auto_decompress=False)
+        connector = aiohttp.TCPConnector(ssl=tls) if tls is not None else None
+        self._session = aiohttp.ClientSession(
+            auto_decompress=False, connector=connector
+        )
 
     async def post(
         self,
