@@ -1,6 +1,12 @@
 """OTLP over gRPC and HTTP, in and out, on raw bytes."""
 
 from tailring_otlpio.assembly import Assembly, Part
+from tailring_otlpio.auth_config import (
+    BASIC_AUTH,
+    BEARER_TOKEN_AUTH,
+    BasicAuthConfig,
+    BearerTokenAuthConfig,
+)
 from tailring_otlpio.client import MetadataItems, TraceClient
 from tailring_otlpio.client_config import (
     KeepaliveClientConfig,
@@ -24,9 +30,13 @@ from tailring_otlpio.target import grpc_target
 from tailring_otlpio.tls_config import TlsClientConfig
 
 __all__ = [
+    "BASIC_AUTH",
+    "BEARER_TOKEN_AUTH",
     "PLAINTEXT",
     "SPLIT_REASONS",
     "Assembly",
+    "BasicAuthConfig",
+    "BearerTokenAuthConfig",
     "Credentials",
     "Extension",
     "Extensions",

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tailring_otlpio import OtlpExporterConfig, OtlpReceiverConfig
+from tailring_otlpio import (
+    BASIC_AUTH,
+    BEARER_TOKEN_AUTH,
+    OtlpExporterConfig,
+    OtlpReceiverConfig,
+)
 from tailring_pipeline import BatchConfig, DebugConfig, MemoryLimiterConfig, NopConfig
 from tailring_runtime.config import HEALTH_CHECK, ComponentType, Registry
 from tailring_sampler.config import TailSamplingConfig
@@ -40,6 +45,8 @@ def registry() -> Registry:
             ),
             ComponentType("exporter", "nop", NopConfig),
             HEALTH_CHECK,
+            BEARER_TOKEN_AUTH,
+            BASIC_AUTH,
         ),
         refused_components={
             ("exporter", "loadbalancing"): _ROUTER,
