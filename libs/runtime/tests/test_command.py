@@ -22,6 +22,7 @@ from tailring_runtime.config import (
     Text,
 )
 from tailring_runtime.errors import StartError
+from tailring_runtime.feed import Feed
 from tailring_runtime.settings import Settings
 from tailring_testkit.ports import free_port
 
@@ -51,7 +52,7 @@ def registry() -> Registry:
     )
 
 
-def ran(loaded: Loaded, settings: Settings) -> int:
+def ran(loaded: Loaded, settings: Settings, _feed: Feed) -> int:
     exporters = list(map(str, loaded.config.exporters))
     sys.stdout.write(f"ran {exporters} {settings.drain_timeout_s}\n")
     return 0
@@ -80,8 +81,8 @@ def path(tmp_path: Path) -> str:
     return str(file)
 
 
-def failing(error: Exception) -> Callable[[Loaded, Settings], int]:
-    def run(_loaded: Loaded, _settings: Settings) -> int:
+def failing(error: Exception) -> Callable[..., int]:
+    def run(*_arguments: object) -> int:
         raise error
 
     return run

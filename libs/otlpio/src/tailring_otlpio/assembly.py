@@ -76,11 +76,14 @@ class Assembly:
         exporters: Mapping[type[ConfigModel], MakeExporter] | None = None,
         processors: Mapping[type[ConfigModel], MakeProcessor] | None = None,
         extensions: Extensions | None = None,
+        reuse_port: bool = False,
     ) -> None:
         """``exporters`` and ``processors`` are the service's own, by their models.
 
         A service whose parts name extensions makes the ``extensions`` before them.
+        With ``reuse_port`` other receivers may listen where these do.
         """
+        self._reuse_port = reuse_port
         self._config = config
         self._metrics = metrics
         self._own_processors = processors or {}
@@ -240,6 +243,8 @@ class Assembly:
                 consumers={one: fan_out(every) for one, every in by_signal.items()},
                 metrics=self._metrics,
                 name=str(component),
-                settings=ReceiverSettings(extensions=self.extensions),
+                settings=ReceiverSettings(
+                    extensions=self.extensions, reuse_port=self._reuse_port
+                ),
             )
         return receivers

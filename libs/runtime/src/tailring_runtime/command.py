@@ -15,17 +15,30 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from tailring_runtime.environment import environment
 
 if TYPE_CHECKING:
-    from tailring_runtime.config import Loaded, Registry
+    from structlog.typing import FilteringBoundLogger
+
+    from tailring_runtime.config import CollectorConfig, Loaded, Registry
     from tailring_runtime.errors import ConfigError
+    from tailring_runtime.feed import Feed
+    from tailring_runtime.plan import Origin, Refusal
     from tailring_runtime.settings import Settings
 
-__all__ = ["EXIT_FAILED", "EXIT_OK", "EXIT_USAGE", "ServiceCommand", "main"]
+__all__ = [
+    "EXIT_FAILED",
+    "EXIT_OK",
+    "EXIT_USAGE",
+    "ServiceCommand",
+    "main",
+    "open_logs",
+    "start",
+    "tell_problems",
+]
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -49,9 +62,14 @@ class ServiceCommand(NamedTuple):
     version: Callable[[], str]
     registry: Callable[[], Registry]
     # Runs the service until it is stopped; the exit code.
-    run: Callable[[Loaded, Settings], int]
+    run: Callable[[Loaded, Settings, Feed], int]
     # Prints what the resolver answers now; the exit code. None: nothing to resolve.
     resolve: Callable[[Loaded, Settings], int] | None = None
+    # The module that holds this value as COMMAND: workers start from it.
+    module: str = ""
+    # What workers would listen on, by key path. None: there are no workers, because..
+    endpoints: Callable[[Loaded], Mapping[str, str]] | None = None
+    one_process: str = ""
 
 
 def main(command: ServiceCommand, argv: Sequence[str] | None = None) -> int:
@@ -68,6 +86,7 @@ def main(command: ServiceCommand, argv: Sequence[str] | None = None) -> int:
 
 
 _Action = Callable[[ServiceCommand, argparse.Namespace], int]
+_Use = Callable[[ServiceCommand, "Loaded", "Settings", argparse.Namespace], int]
 
 
 def _commands(command: ServiceCommand) -> dict[str, tuple[str, _Action]]:
@@ -103,6 +122,8 @@ def _parser(
         if name == "healthcheck":
             _add_healthcheck_options(sub)
         else:
+            if name == "run":
+                _add_run_options(sub)
             sub.add_argument(
                 "--config", action="append", metavar="SOURCE", help=CONFIG_HELP
             )
@@ -128,6 +149,15 @@ def _add_healthcheck_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        help="processes that share the work, about one a core (default:"
+        " TAILRING_WORKERS or 1)",
+    )
+
+
 def _healthcheck(_command: ServiceCommand, options: argparse.Namespace) -> int:
     from tailring_runtime.healthcheck import DEFAULT_ENDPOINT, check
 
@@ -140,26 +170,45 @@ def _healthcheck(_command: ServiceCommand, options: argparse.Namespace) -> int:
 
 
 def _run(command: ServiceCommand, options: argparse.Namespace) -> int:
-    return _with_config(command, options, _start)
+    settings = _settings(command, options)
+    if settings is None:
+        return EXIT_USAGE
+    if settings.workers == 1:
+        return _use_config(command, options, settings, use=_start)
+    if command.endpoints is None:
+        _complain(f"{command.name}: workers: {command.one_process}")
+        return EXIT_USAGE
+    from tailring_runtime.supervise import supervise
+
+    return supervise(command, _origin(options, settings), settings)
 
 
-def _start(command: ServiceCommand, loaded: Loaded, settings: Settings) -> int:
-    from tailring_runtime import logs
+def _start(
+    command: ServiceCommand,
+    loaded: Loaded,
+    settings: Settings,
+    options: argparse.Namespace,
+) -> int:
+    from tailring_runtime.reload import FileFeed
+
+    feed = FileFeed(command, _origin(options, settings), settings)
+    return start(command, loaded, settings, feed=feed)
+
+
+def start(
+    command: ServiceCommand, loaded: Loaded, settings: Settings, *, feed: Feed
+) -> int:
+    """Run the service of a good configuration in this process; the exit code."""
     from tailring_runtime.errors import ConfigError, RuntimeFailure
 
-    try:
-        logs.configure(loaded.config.service.telemetry.logs.settings())
-    except OSError as error:
-        _complain(f"{command.name}: cannot open the log output: {error}")
+    log = open_logs(command, loaded.config, settings, warnings=loaded.warnings)
+    if log is None:
         return EXIT_FAILED
-    log = logs.get_logger(service=command.name)
-    for warning in loaded.warnings:
-        log.warning("configuration warning", detail=warning)
     try:
-        return command.run(loaded, settings)
+        return command.run(loaded, settings, feed)
     except ConfigError as error:
         # What only the wiring can see, for example two parts that do not fit.
-        _tell_problems(command, error)
+        tell_problems(command, error)
         return EXIT_USAGE
     except RuntimeFailure as error:
         log.error("service cannot run", reason=str(error))
@@ -169,11 +218,34 @@ def _start(command: ServiceCommand, loaded: Loaded, settings: Settings) -> int:
         return EXIT_FAILED
 
 
+def open_logs(
+    command: ServiceCommand,
+    config: CollectorConfig,
+    settings: Settings,
+    *,
+    warnings: Sequence[str],
+) -> FilteringBoundLogger | None:
+    """Log as ``config`` says from now on, first its warnings; None, told, if its output
+    cannot be opened."""
+    from tailring_runtime import logs
+
+    try:
+        logs.configure(config.service.telemetry.logs.settings(worker=settings.worker))
+    except OSError as error:
+        _complain(f"{command.name}: cannot open the log output: {error}")
+        return None
+    log = logs.get_logger(service=command.name)
+    # A supervisor has told them.
+    for warning in warnings if settings.worker is None else ():
+        log.warning("configuration warning", detail=warning)
+    return log
+
+
 def _validate(command: ServiceCommand, options: argparse.Namespace) -> int:
     return _with_config(command, options, _tell_valid)
 
 
-def _tell_valid(_command: ServiceCommand, loaded: Loaded, _settings: Settings) -> int:
+def _tell_valid(_command: ServiceCommand, loaded: Loaded, *_: object) -> int:
     _warn(loaded)
     _say("configuration is valid")
     return EXIT_OK
@@ -183,7 +255,7 @@ def _config(command: ServiceCommand, options: argparse.Namespace) -> int:
     return _with_config(command, options, _show)
 
 
-def _show(_command: ServiceCommand, loaded: Loaded, _settings: Settings) -> int:
+def _show(_command: ServiceCommand, loaded: Loaded, *_: object) -> int:
     import yaml
 
     from tailring_runtime.config import redacted
@@ -200,7 +272,9 @@ def _resolve(command: ServiceCommand, options: argparse.Namespace) -> int:
     return _with_config(command, options, _ask_resolver)
 
 
-def _ask_resolver(command: ServiceCommand, loaded: Loaded, settings: Settings) -> int:
+def _ask_resolver(
+    command: ServiceCommand, loaded: Loaded, settings: Settings, *_: object
+) -> int:
     from tailring_runtime.errors import RuntimeFailure
 
     assert command.resolve is not None
@@ -214,35 +288,61 @@ def _ask_resolver(command: ServiceCommand, loaded: Loaded, settings: Settings) -
 def _with_config(
     command: ServiceCommand,
     options: argparse.Namespace,
-    use: Callable[[ServiceCommand, Loaded, Settings], int],
+    use: _Use,
 ) -> int:
+    settings = _settings(command, options)
+    if settings is None:
+        return EXIT_USAGE
+    return _use_config(command, options, settings, use=use)
+
+
+def _use_config(
+    command: ServiceCommand,
+    options: argparse.Namespace,
+    settings: Settings,
+    *,
+    use: _Use,
+) -> int:
+    from tailring_runtime.config import ConfigError
+    from tailring_runtime.plan import read
+
+    origin = _origin(options, settings)
+    try:
+        loaded = read(command, origin, environ=environment())
+    except ConfigError as error:
+        tell_problems(command, error)
+        return EXIT_USAGE
+    return use(command, loaded, settings, options)
+
+
+def _settings(command: ServiceCommand, options: argparse.Namespace) -> Settings | None:
+    """The settings of this process; None, and told, when they are wrong."""
     from pydantic import ValidationError
 
-    from tailring_runtime.config import ConfigError, load
     from tailring_runtime.settings import Settings, misspelt
 
     for sentence in misspelt(environment()):
         _complain(f"warning: {sentence}")
+    workers = getattr(options, "workers", None)
     try:
-        settings = Settings()
-        loaded = load(
-            options.config or [settings.config],
-            sets=options.set,
-            environ=environment(),
-            registry=command.registry(),
-        )
+        return Settings() if workers is None else Settings(workers=workers)
     except ValidationError as error:
         for details in error.errors():
             name = f"TAILRING_{details['loc'][0]}".upper()
+            if workers is not None and name == "TAILRING_WORKERS":
+                name = "--workers"
             _complain(f"{command.name}: {name}: {details['msg']}")
-        return EXIT_USAGE
-    except ConfigError as error:
-        _tell_problems(command, error)
-        return EXIT_USAGE
-    return use(command, loaded, settings)
+    return None
 
 
-def _tell_problems(command: ServiceCommand, error: ConfigError) -> None:
+def _origin(options: argparse.Namespace, settings: Settings) -> Origin:
+    from tailring_runtime.plan import Origin
+
+    return Origin(tuple(options.config or [settings.config]), tuple(options.set))
+
+
+def tell_problems(command: ServiceCommand, error: ConfigError | Refusal) -> None:
+    """Say on stderr everything that is wrong with a configuration."""
     count = len(error.problems)
     noun = "problem" if count == 1 else "problems"
     _complain(f"{command.name}: the configuration has {count} {noun}:")
@@ -251,7 +351,7 @@ def _tell_problems(command: ServiceCommand, error: ConfigError) -> None:
     _warn(error)
 
 
-def _warn(source: Loaded | ConfigError) -> None:
+def _warn(source: Loaded | ConfigError | Refusal) -> None:
     for warning in source.warnings:
         _complain(f"warning: {warning}")
 

@@ -9,7 +9,7 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from tailring_runtime.series import Family, Histogram, Key, MetricSpec, Series, Source
+from tailring_runtime.series import Family, Histogram, Key, MetricSpec, Series
 
 __all__ = ["CONTENT_TYPE", "Exposition", "base_name", "expose"]
 
@@ -36,9 +36,8 @@ class Exposition:
     scope: tuple[str, str] = ("tailring", "")
 
 
-def expose(source: Source, exposition: Exposition) -> bytes:
-    """The Prometheus text of everything that ``source`` has now."""
-    families = list(source.families())
+def expose(families: Sequence[Family], exposition: Exposition) -> bytes:
+    """The Prometheus text of everything that ``families`` have now."""
     text = generate_latest(_Families(families, exposition))
     return _bare_counters(text, [spec for spec, _ in families], exposition)
 

@@ -32,14 +32,16 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from tailring_runtime.feed import Feed
 from tailring_runtime.health import State
 from tailring_runtime.logs import get_logger
 from tailring_runtime.losses import Losing, Loss
 from tailring_runtime.process import loop_factory, tune_collector
 from tailring_runtime.settings import Settings
+from tailring_runtime.tasks import TaskSet
 from tailring_runtime.telemetry import Telemetry
 
-__all__ = ["Hurrying", "Stage", "Stages", "StopRequests", "run", "serve"]
+__all__ = ["Hurrying", "Stage", "Stages", "StopRequests", "run", "serve", "signals"]
 
 # How much longer than the deadline the whole stop may take: with the default deadline
 # of 25 s it ends before the 30 s after which Kubernetes kills.
@@ -118,22 +120,28 @@ async def serve(
     telemetry: Telemetry,
     settings: Settings,
     stop: StopRequests | None = None,
+    feed: Feed | None = None,
 ) -> int:
     """Start ``stages``, work until asked to stop, drain; the exit code.
 
     ``stop`` (made here when not given) is bound to SIGTERM and SIGINT meanwhile.
+    ``feed`` runs beside all of it.
     Raises `RuntimeFailure` or OSError of the stage that could not start, after the
     others were terminated.
     """
     requests = stop if stop is not None else StopRequests()
     groups = [list(g) if isinstance(g, Sequence) else [g] for g in stages]
     life = _Life(groups, telemetry, settings, requests=requests)
-    with _signals(requests.request):
+    beside = TaskSet("feed", metrics=telemetry.metrics)
+    with signals(requests.request):
         try:
             await telemetry.start()
+            if feed is not None:
+                beside.spawn(feed.follow(telemetry, None), name="feed")
             return await life.live()
         finally:
             telemetry.health.move(State.STOPPED)
+            await beside.close()
             await telemetry.stop()
 
 
@@ -292,7 +300,8 @@ async def _first(
 
 
 @contextlib.contextmanager
-def _signals(handler: Callable[[], None]) -> Iterator[None]:
+def signals(handler: Callable[[], None]) -> Iterator[None]:
+    """Call ``handler`` at each SIGTERM and SIGINT meanwhile."""
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT)
     for number in numbers:

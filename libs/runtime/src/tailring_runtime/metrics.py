@@ -129,7 +129,8 @@ class Metrics:
 
     def expose(self, exposition: Exposition | None = None) -> bytes:
         """The Prometheus text of everything, as ``exposition`` (or ours) wants it."""
-        return expose(self, exposition if exposition is not None else self.exposition)
+        wanted = exposition if exposition is not None else self.exposition
+        return expose(self.families(), wanted)
 
     def families(self) -> list[Family]:
         """Every metric that has series, by name."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 __all__ = [
     "DEFAULT_BUCKETS",
@@ -19,7 +19,6 @@ __all__ = [
     "MetricKind",
     "MetricSpec",
     "Series",
-    "Source",
 ]
 
 MetricKind = Literal["counter", "gauge", "histogram"]
@@ -120,10 +119,3 @@ Series = Counter | Gauge | Histogram | Callback
 # The values of a spec's labels, in its order.
 Key = tuple[str, ...]
 Family = tuple[MetricSpec, Mapping[Key, Series]]
-
-
-class Source(Protocol):
-    """Whatever has series: the metrics of a process, or of several together."""
-
-    def families(self) -> Iterable[Family]:
-        """Every metric that has series, by name."""

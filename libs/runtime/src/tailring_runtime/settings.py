@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailring_runtime.environment import environment
@@ -51,7 +51,35 @@ class Settings(BaseSettings):
         " Python's garbage collector (Python's default is 700). 0 switches it off;"
         " reference counting still frees what is not in a cycle.",
     )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Processes of one router on this host, also --workers; about one a"
+        " core. A sampler is always one process.",
+    )
+    reload_poll_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="Seconds between two looks at the configuration's files; a router"
+        " takes what has changed as it does at SIGHUP. 0 never looks.",
+    )
     uvloop: bool = Field(default=True, description="Use uvloop where it is installed.")
+
+    # Which worker of a supervisor this process is; no variable, or TAILRING_WORKER
+    # would be a setting that looks like another one.
+    _worker: int | None = PrivateAttr(default=None)
+
+    @property
+    def worker(self) -> int | None:
+        """The number of this worker, from 0; None when there is no supervisor."""
+        return self._worker
+
+    def for_worker(self, worker: int) -> Settings:
+        """The same settings for that worker of a supervisor."""
+        mine = self.model_copy()
+        mine._worker = worker
+        return mine
 
 
 def misspelt(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -5,10 +5,12 @@ health is answered (503) while the service starts and drains.
 
 An address that the configuration names must be had, or the start fails. The default
 ports (8888, 13133) are a courtesy: when one is taken, because another collector runs on
-the machine, that is a warning.
+the machine, that is a warning. A worker serves neither: its supervisor does.
 """
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
@@ -16,15 +18,19 @@ from tailring_runtime.config.collector import CollectorConfig
 from tailring_runtime.config.health_check import HealthCheckConfig
 from tailring_runtime.config.telemetry import PrometheusReaderConfig
 from tailring_runtime.errors import StartError
+from tailring_runtime.exposition import CONTENT_TYPE, Exposition, expose
 from tailring_runtime.health import Health, health_app
 from tailring_runtime.log_outputs import LOST_LINES, LOST_LOG_LINES
 from tailring_runtime.logs import get_logger
-from tailring_runtime.metrics import CONTENT_TYPE, Exposition, Metrics
+from tailring_runtime.metrics import Metrics
 from tailring_runtime.process import Identity, add_process_metrics
+from tailring_runtime.series import Family
 from tailring_runtime.settings import Settings
 from tailring_runtime.web import WebServer
 
-__all__ = ["Telemetry", "exposition_of"]
+__all__ = ["Gather", "Telemetry", "exposition_of"]
+
+Gather = Callable[[], Awaitable[Sequence[Family]]]
 
 
 class Telemetry:
@@ -35,6 +41,8 @@ class Telemetry:
     ) -> None:
         self.metrics = Metrics()
         self.health = Health()
+        # A supervisor shows its workers' metrics as well, which it has to ask for.
+        self.gather: Gather = self._own
         self._log = get_logger()
         self._identity = identity
         self._resource = identity.resource(config.service.telemetry.resource)
@@ -63,6 +71,9 @@ class Telemetry:
         for server, _ in (*self._metrics_servers, *self._health_servers):
             await server.stop()
 
+    async def _own(self) -> Sequence[Family]:
+        return self.metrics.families()
+
     async def _start(
         self, servers: list[tuple[WebServer, bool]], what: str
     ) -> list[tuple[WebServer, bool]]:
@@ -87,6 +98,8 @@ class Telemetry:
     def _make_metrics_servers(
         self, config: CollectorConfig, settings: Settings
     ) -> list[tuple[WebServer, bool]]:
+        if settings.worker is not None:
+            return []
         readers = config.service.telemetry.metrics.endpoints()
         if readers is not None:
             return [(self._reader(r, r.address), True) for r in readers]
@@ -102,7 +115,7 @@ class Telemetry:
         )
 
         async def answer(_request: web.Request) -> web.Response:
-            text = self.metrics.expose(exposition)
+            text = expose(await self.gather(), exposition)
             return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
 
         app = web.Application()
@@ -112,6 +125,8 @@ class Telemetry:
     def _make_health_servers(
         self, config: CollectorConfig, settings: Settings
     ) -> list[tuple[WebServer, bool]]:
+        if settings.worker is not None:
+            return []
         models = [config.extensions[one] for one in config.service.extensions]
         checks = [model for model in models if isinstance(model, HealthCheckConfig)]
         if checks:

@@ -9,7 +9,10 @@ from tailring_runtime.command import ServiceCommand
 from tailring_runtime.command import main as command_main
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tailring_runtime.config import Loaded, Registry
+    from tailring_runtime.feed import Feed
     from tailring_runtime.settings import Settings
 
 __all__ = ["main"]
@@ -27,10 +30,16 @@ def _registry() -> Registry:
     return registry()
 
 
-def _run(loaded: Loaded, settings: Settings) -> int:
+def _run(loaded: Loaded, settings: Settings, feed: Feed) -> int:
     from tailring_router.app import run
 
-    return run(loaded, settings)
+    return run(loaded, settings, feed)
+
+
+def _endpoints(loaded: Loaded) -> Mapping[str, str]:
+    from tailring_router.endpoints import endpoints
+
+    return endpoints(loaded.config)
 
 
 def _resolve(loaded: Loaded, settings: Settings) -> int:
@@ -46,6 +55,8 @@ COMMAND = ServiceCommand(
     registry=_registry,
     run=_run,
     resolve=_resolve,
+    module="tailring_router.__main__",
+    endpoints=_endpoints,
 )
 
 

@@ -13,6 +13,7 @@ from tailring_router.exporter import LoadBalancingExporter
 from tailring_router.metrics import EndpointSeries
 from tailring_runtime import lifecycle
 from tailring_runtime.config import CollectorConfig, ComponentId, Loaded
+from tailring_runtime.feed import Feed
 from tailring_runtime.health import Health
 from tailring_runtime.metrics import Metrics
 from tailring_runtime.process import Identity
@@ -30,17 +31,20 @@ def version() -> str:
     return f"{version_of(NAME)} ({'compiled' if compiled else 'pure Python'})"
 
 
-def run(loaded: Loaded, settings: Settings) -> int:
+def run(loaded: Loaded, settings: Settings, feed: Feed | None = None) -> int:
     """Run the router until it is stopped; the exit code."""
 
     async def main() -> int:
         """Wire the stages and serve."""
         identity = Identity(NAME, version_of(NAME))
         telemetry = Telemetry(loaded.config, settings, identity=identity)
-        app = Routing(loaded.config, telemetry.metrics)
+        shared = settings.worker is not None
+        app = Routing(loaded.config, telemetry.metrics, reuse_port=shared)
         app.follow(telemetry.health)
         stages = app.assembly.stages
-        return await lifecycle.serve(stages, telemetry=telemetry, settings=settings)
+        return await lifecycle.serve(
+            stages, telemetry=telemetry, settings=settings, feed=feed
+        )
 
     return lifecycle.run(main, settings=settings)
 
@@ -48,7 +52,9 @@ def run(loaded: Loaded, settings: Settings) -> int:
 class Routing:
     """All parts of one router; made on the running loop, not started."""
 
-    def __init__(self, config: CollectorConfig, metrics: Metrics) -> None:
+    def __init__(
+        self, config: CollectorConfig, metrics: Metrics, *, reuse_port: bool = False
+    ) -> None:
         endpoints = EndpointSeries(metrics)
         extensions = Extensions(config, metrics=metrics)
 
@@ -74,6 +80,7 @@ class Routing:
             metrics=metrics,
             exporters={LoadBalancingConfig: balancer},
             extensions=extensions,
+            reuse_port=reuse_port,
         )
 
     @property

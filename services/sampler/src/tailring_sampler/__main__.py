@@ -11,6 +11,7 @@ from tailring_runtime.command import main as command_main
 
 if TYPE_CHECKING:
     from tailring_runtime.config import Loaded, Registry
+    from tailring_runtime.feed import Feed
     from tailring_runtime.settings import Settings
 
 __all__ = ["main"]
@@ -28,10 +29,10 @@ def _registry() -> Registry:
     return registry()
 
 
-def _run(loaded: Loaded, settings: Settings) -> int:
+def _run(loaded: Loaded, settings: Settings, feed: Feed) -> int:
     from tailring_sampler.app import run
 
-    return run(loaded, settings)
+    return run(loaded, settings, feed)
 
 
 def _resolve(_loaded: Loaded, _settings: Settings) -> int:
@@ -51,6 +52,8 @@ COMMAND = ServiceCommand(
     registry=_registry,
     run=_run,
     resolve=_resolve,
+    one_process="a sampler is one process, because each process is one member of the"
+    " routers' ring; run more replicas instead",
 )
 
 

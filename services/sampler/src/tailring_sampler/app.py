@@ -9,6 +9,7 @@ from tailring_otlpwire import COMPILED
 from tailring_pipeline import Consumer
 from tailring_runtime import lifecycle
 from tailring_runtime.config import CollectorConfig, ComponentId, Loaded
+from tailring_runtime.feed import Feed
 from tailring_runtime.health import Health
 from tailring_runtime.metrics import Metrics
 from tailring_runtime.process import Identity
@@ -29,7 +30,7 @@ def version() -> str:
     return f"{version_of(NAME)} ({'compiled' if compiled else 'pure Python'})"
 
 
-def run(loaded: Loaded, settings: Settings) -> int:
+def run(loaded: Loaded, settings: Settings, feed: Feed | None = None) -> int:
     """Run the sampler until it is stopped; the exit code."""
 
     async def main() -> int:
@@ -39,7 +40,7 @@ def run(loaded: Loaded, settings: Settings) -> int:
         assembly = assemble(loaded.config, telemetry.metrics)
         follow(assembly, telemetry.health)
         return await lifecycle.serve(
-            assembly.stages, telemetry=telemetry, settings=settings
+            assembly.stages, telemetry=telemetry, settings=settings, feed=feed
         )
 
     return lifecycle.run(main, settings=settings)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from tailring_runtime.config.yamltree import Tree, merge, parse, read_text, split_keys
 from tailring_runtime.errors import ConfigError, Problem
 
-__all__ = ["read_sources"]
+__all__ = ["files_of", "read_sources"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 SUPPORTED = "supported are a path, file:PATH, env:NAME and yaml:KEYS"
@@ -36,6 +36,16 @@ def read_sources(
     if problems:
         raise ConfigError(tuple(problems))
     return merged
+
+
+def files_of(uris: Sequence[str]) -> tuple[str, ...]:
+    """The paths of those sources that are files, which may change."""
+    matches = ((uri, _SCHEME.fullmatch(uri)) for uri in uris)
+    return tuple(
+        uri if match is None else match[2]
+        for uri, match in matches
+        if match is None or match[1] == "file"
+    )
 
 
 def _read_uri(uri: str, environ: Mapping[str, str]) -> Tree:

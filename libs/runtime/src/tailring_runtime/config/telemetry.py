@@ -240,15 +240,16 @@ class LogsConfig(ConfigModel):
             )
         return self
 
-    def settings(self) -> LogSettings:
-        """The same for `tailring_runtime.logs.configure`."""
+    def settings(self, *, worker: int | None = None) -> LogSettings:
+        """The same for `tailring_runtime.logs.configure`, of that worker."""
+        of_worker = {} if worker is None else {"worker": worker}
         sampling = self.sampling
         thin = sampling.enabled and sampling.tick > 0
         assert self.level in LEVELS
         return LogSettings(
             level=self.level,
             encoding=self.encoding,
-            fields=self.initial_fields,
+            fields={**self.initial_fields, **of_worker},
             outputs=self.output_paths,
             caller=not self.disable_caller,
             tracebacks=not self.disable_stacktrace,

@@ -1,0 +1,140 @@
+"""One child of a supervisor: its process, what it said last, and how it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+from tailring_runtime.channel import Channel
+from tailring_runtime.feed import Answer, Ask, Report
+from tailring_runtime.health import State
+from tailring_runtime.series import Family
+
+__all__ = ["Child", "describe_exit", "exit_code"]
+
+# A worker whose event loop did not turn for so long is killed.
+SILENT_MAX_S = 60.0
+
+
+class Child:
+    """A running child; made by `start`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, channel: Channel) -> None:
+        self._process = process
+        self._channel = channel
+        self._started_s = time.monotonic()
+        self._numbers = itertools.count()
+        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self.report: Report | None = None
+        self.was_running = False
+        # As it told them last.
+        self.families: list[Family] = []
+
+    @classmethod
+    async def start(cls, module: str, name: str, task: object) -> Child:
+        """Start a child with its task; it has a process group of its own, so that
+        Ctrl-C in a terminal reaches the supervisor alone."""
+        ours, theirs = socket.socketpair()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "tailring_runtime.worker"),
+                *(module, str(theirs.fileno()), name),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                process_group=0,
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        child = cls(process, await Channel.over(ours))
+        child._channel.send(task)
+        return child
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def ran_s(self) -> float:
+        """For how long it lives."""
+        return time.monotonic() - self._started_s
+
+    @property
+    def ready(self) -> bool:
+        """Whether it said last that it may be sent work."""
+        return self.report is not None and self.report.ready
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal, if it still runs."""
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def first_answer(self) -> Any:
+        """The one answer of a child with a small task; EOFError when it has none."""
+        return await self._channel.receive()
+
+    async def listen(self) -> None:
+        """Take its messages until it closes its end, or is silent for too long."""
+        limit_s: float | None = None  # it may take its time to start
+        try:
+            while True:
+                async with asyncio.timeout(limit_s):
+                    message = await self._channel.receive()
+                limit_s = SILENT_MAX_S
+                self._take(message)
+        except EOFError:
+            return
+        finally:
+            for waiting in self._asked.values():
+                waiting.cancel()
+            self._asked.clear()
+
+    async def ask(self, what: str, payload: bytes = b"", *, timeout_s: float) -> Any:
+        """Its answer. Raises TimeoutError, or EOFError when it is gone."""
+        number = next(self._numbers)
+        answer = asyncio.get_running_loop().create_future()
+        self._asked[number] = answer
+        self._channel.send(Ask(number, what, payload))
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.wait({answer})
+        finally:
+            self._asked.pop(number, None)
+        if answer.cancelled():
+            raise EOFError
+        return answer.result()
+
+    async def wait(self) -> int:
+        """Its exit code, as `subprocess` tells it."""
+        code = await self._process.wait()
+        self._channel.close()
+        return code
+
+    def _take(self, message: Report | Answer) -> None:
+        if isinstance(message, Report):
+            self.report = message
+            self.was_running |= message.state is State.RUNNING
+            return
+        waiting = self._asked.get(message.number)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message.value)
+
+
+def exit_code(returned: int) -> int:
+    """The exit code that says the same of us; a child that was killed is a failure."""
+    return 1 if returned < 0 else returned
+
+
+def describe_exit(returned: int) -> str:
+    """How a child ended, in words."""
+    if returned >= 0:
+        return f"exit code {returned}"
+    return f"killed by {signal.Signals(-returned).name}"

@@ -1,0 +1,257 @@
+"""Several worker processes as one service: ``--workers N``.
+
+    supervisor --+-- worker 0     every worker is the whole service and listens on the
+                 +-- worker 1     same addresses (SO_REUSEPORT); the kernel spreads
+                 `-- ...          connections over them
+
+Rules:
+
+* The supervisor touches no data and imports no component: a child reads the
+  configuration (`plan`). Workers are new programs, never forks: gRPC does not survive
+  one.
+* Before the workers share an address it is bound once alone, so that one that is taken
+  is one error (`claim`).
+* A worker that dies is started again with the configuration that is in force
+  (`restarts`). Until all have run once, and in a crash loop, its end is the end of all,
+  with its exit code.
+* Metrics and health of the workers are shown as one service's. It becomes ready when
+  all workers are, so that the first connections find all of them; then it is ready
+  while one is, because the kernel gives connections to those that listen.
+* SIGTERM and SIGINT drain all workers at once, a second signal stops them at once. The
+  exit code is the worst of theirs. A worker whose supervisor is gone drains and ends
+  (`channel.leave_with`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+from collections.abc import Coroutine
+from importlib.metadata import version as version_of
+from typing import Any
+
+from tailring_runtime import logs
+from tailring_runtime.claim import check_free
+from tailring_runtime.crew import Child, describe_exit, exit_code
+from tailring_runtime.health import State
+from tailring_runtime.lifecycle import OVERRUN_MAX_S, StopRequests, signals
+from tailring_runtime.merge import Departed, labelled, merged
+from tailring_runtime.metrics import MetricSpec
+from tailring_runtime.plan import MakePlan, Origin, Plan, Refusal, Work
+from tailring_runtime.process import Identity
+from tailring_runtime.restarts import Restarts
+from tailring_runtime.series import Family
+from tailring_runtime.settings import Settings
+from tailring_runtime.telemetry import Telemetry
+
+__all__ = ["RESTARTS", "WORKERS", "Supervisor"]
+
+# How long a worker may take to tell its metrics before its last ones stand for it.
+METRICS_TIMEOUT_S = 2.0
+# What a stop may take beyond the workers' own deadline before they are killed.
+KILL_MARGIN_S = 2.0
+
+WORKERS = MetricSpec(
+    "tailring_workers",
+    "gauge",
+    "Worker processes that are ready; below the number configured one is restarting.",
+    unit="{workers}",
+)
+RESTARTS = MetricSpec(
+    "tailring_worker_restarts",
+    "counter",
+    "Workers that died and were started again; any growth is worth a look at the log.",
+    unit="{restarts}",
+)
+
+
+class Supervisor:
+    """Keeps the workers of one plan running; lives on one event loop."""
+
+    def __init__(
+        self, plan: Plan, settings: Settings, *, service: str, module: str
+    ) -> None:
+        """``service`` is the command's name, ``module`` holds its `COMMAND`."""
+        self.plan = plan
+        self._settings = settings
+        self._module = module
+        self._service = service
+        self._log = logs.get_logger()
+        self._stop = StopRequests()
+        self._places: list[Child | None] = [None] * settings.workers
+        self._codes: list[int] = []
+        self._departed = Departed()
+        identity = Identity(service, version_of(service))
+        self.telemetry = Telemetry(plan.shell, settings, identity=identity)
+        self.telemetry.gather = self._gather
+        self.telemetry.health.require("workers", lambda: self._ready_workers() > 0)
+        self.telemetry.metrics.gauge_callback(WORKERS, self._ready_workers)
+        self._restarts = self.telemetry.metrics.counter(RESTARTS)
+
+    @property
+    def children(self) -> list[Child]:
+        """The workers that live now, by their place."""
+        return [child for child in self._places if child is not None]
+
+    async def run(self) -> int:
+        """Until stopped, or until a worker's end is the end of all; the exit code.
+
+        Raises `RuntimeFailure` when an address cannot be had.
+        """
+        with signals(self._stop.request):
+            try:
+                check_free(self.plan.endpoints)
+                await self.telemetry.start()
+                await self._work()
+            finally:
+                self.telemetry.health.move(State.STOPPED)
+                await self.telemetry.stop()
+        code = max(map(exit_code, self._codes), default=0)
+        self._log.info("supervisor stopped", exit_code=code)
+        return code
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for place in range(len(self._places)):
+                group.create_task(self._keep(place))
+            group.create_task(self._watch())
+
+    # ------------------------------------------------------------ one place
+
+    async def _keep(self, place: int) -> None:
+        """Have a worker in that place until the stop."""
+        restarts = Restarts(random=random.Random())
+        while not self._stop.asked:
+            child = await self._start(place)
+            returned = await self._live(child)
+            self._places[place] = None
+            self._departed.add(child.families, living=self._families())
+            if self._stop.asked:
+                self._codes.append(returned)
+                return
+            wait_s = restarts.died(ran_s=child.ran_s, was_running=child.was_running)
+            how = describe_exit(returned)
+            if wait_s is None or not self._started:
+                self._log.error("worker ended, stopping", worker=place, how=how)
+                self._codes.append(returned or 1)
+                self._stop.request()
+                return
+            self._log.error(
+                "worker ended, starting it again", worker=place, how=how, wait_s=wait_s
+            )
+            self._restarts.add()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait_drain(), wait_s)
+
+    async def _start(self, place: int) -> Child:
+        settings = self._settings.for_worker(place)
+        name = f"{self._service}-{place}"
+        task = Work(settings, self.plan.payload)
+        child = await Child.start(self._module, name, task)
+        self._places[place] = child
+        self._log.info("worker started", worker=place, pid=child.pid)
+        return child
+
+    async def _live(self, child: Child) -> int:
+        try:
+            await child.listen()
+        except TimeoutError:
+            self._log.error("worker is silent and is killed", pid=child.pid)
+            child.send_signal(signal.SIGKILL)
+        return await child.wait()
+
+    # ------------------------------------------------------------ all of them
+
+    @property
+    def _started(self) -> bool:
+        return self.telemetry.health.state is not State.STARTING
+
+    async def _watch(self) -> None:
+        """Ready when all workers are; then drain when told to."""
+        await _first(self._all_running(), self._stop.wait_drain())
+        if not self._stop.asked:
+            self.telemetry.health.move(State.RUNNING)
+            self._log.info("service started", workers=len(self._places))
+        await self._stop.wait_drain()
+        if self._started:
+            self.telemetry.health.move(State.DRAINING)
+        self._log.info("draining workers", timeout_s=self._settings.drain_timeout_s)
+        self._signal(signal.SIGTERM)
+        limit_s = self._settings.drain_timeout_s + OVERRUN_MAX_S + KILL_MARGIN_S
+        if await self._gone(limit_s, self._stop.wait_abandon()):
+            return
+        self._log.warning("workers are stopped at once")
+        self._signal(signal.SIGTERM)
+        if not await self._gone(OVERRUN_MAX_S + KILL_MARGIN_S, asyncio.Event().wait()):
+            self._signal(signal.SIGKILL)
+
+    async def _all_running(self) -> None:
+        # Their beats have no event in common.
+        while not all(it and it.was_running for it in self._places):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+    async def _gone(self, limit_s: float, unless: Coroutine[Any, Any, Any]) -> bool:
+        async def wait() -> None:
+            """Until no worker is left."""
+            while self.children:  # noqa: ASYNC110 - exits without a common event
+                await asyncio.sleep(0.05)
+
+        try:
+            async with asyncio.timeout(limit_s):
+                await _first(wait(), unless)
+        except TimeoutError:
+            return False
+        return not self.children
+
+    def _signal(self, number: signal.Signals) -> None:
+        for child in self.children:
+            child.send_signal(number)
+
+    # ------------------------------------------------------------ what is shown
+
+    def _ready_workers(self) -> int:
+        return sum(child.ready for child in self.children)
+
+    async def _gather(self) -> list[Family]:
+        """The metrics of all workers together, and our own."""
+        await asyncio.gather(*map(self._refresh, self.children))
+        return self._families()
+
+    async def _refresh(self, child: Child) -> None:
+        # One that does not answer is shown as it was.
+        with contextlib.suppress(TimeoutError, EOFError):
+            child.families = await child.ask("metrics", timeout_s=METRICS_TIMEOUT_S)
+
+    def _families(self) -> list[Family]:
+        workers = [
+            labelled(child.families, str(place))
+            for place, child in enumerate(self._places)
+            if child is not None
+        ]
+        own = labelled(self.telemetry.metrics.families(), "supervisor")
+        return self._departed.beside(merged([*workers, own]))
+
+
+async def _first(*works: Coroutine[Any, Any, Any]) -> None:
+    """Until one of them is done; the others are cancelled."""
+    loop = asyncio.get_running_loop()
+    tasks = {loop.create_task(work) for work in works}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def make_plan(module: str, origin: Origin) -> Plan | Refusal | int:
+    """Have a child read the configuration; its exit code when it could not say."""
+    child = await Child.start(module, "plan", MakePlan(origin))
+    try:
+        plan: Plan | Refusal = await child.first_answer()
+    except EOFError:
+        return exit_code(await child.wait()) or 1
+    await child.wait()
+    return plan
