@@ -1,4 +1,7 @@
-"""OTLP trace requests as encoded bytes: count, split, group, join, chunk.
+"""OTLP requests as encoded bytes: count, split, group, join, chunk.
+
+Traces, logs and metrics are told apart by a *kind*; their items are spans, log records
+and data points. Grouping is of traces only.
 
 Nothing is decoded that need not be and nothing is re-serialised, so unknown fields,
 schema URLs and the order of fields survive. Pure: no I/O, no clock, no logging, and
@@ -10,6 +13,7 @@ from tailring_otlpwire.chunk import chunk
 from tailring_otlpwire.errors import WireError
 from tailring_otlpwire.group import HeaderCache, group
 from tailring_otlpwire.join import join, join_requests
+from tailring_otlpwire.kinds import LOGS, METRICS, TRACES
 from tailring_otlpwire.legacy import modernised
 from tailring_otlpwire.pieces import (
     Piece,
@@ -20,12 +24,15 @@ from tailring_otlpwire.pieces import (
     span_times,
 )
 from tailring_otlpwire.split import Part, split
-from tailring_otlpwire.validate import count_spans, validate
+from tailring_otlpwire.validate import count, count_spans, validate
 
 COMPILED: bool = not str(_fields.__file__).endswith(".py")
 
 __all__ = [
     "COMPILED",
+    "LOGS",
+    "METRICS",
+    "TRACES",
     "HeaderCache",
     "Part",
     "Piece",
@@ -34,6 +41,7 @@ __all__ = [
     "TraceSummary",
     "WireError",
     "chunk",
+    "count",
     "count_spans",
     "group",
     "join",

@@ -1,10 +1,11 @@
-"""Writing a request that takes spans out of another one.
+"""Writing a request that takes items out of another one.
 
-A `RequestBuilder` collects byte ranges of the source: neighbouring spans become one
+A `RequestBuilder` collects byte ranges of the source: neighbouring items become one
 range, a header is a reference to one bytes object, and `payload()` copies everything
-once. Resources and scopes are opened lazily by the first span that needs them,
+once. Resources, scopes and metrics are opened lazily by the first item that needs them,
 therefore a builder writes none that is empty. Sizes stand before what they measure on
-the wire, so a scope moves into its resource, and that into the request, when closed.
+the wire, so a metric moves into its scope, that into its resource, and that into the
+request, when closed.
 """
 
 from typing import Final
@@ -17,36 +18,72 @@ from tailring_otlpwire.fragments import Fragments
 
 COPIES_BYTES_MAX: Final = 256 * 1024 * 1024
 
-_RESOURCE_SPANS: Final = b"\x0a"
-_SCOPE_SPANS: Final = b"\x12"
+_RESOURCE: Final = b"\x0a"
+_SCOPE: Final = b"\x12"
+_METRIC: Final = b"\x12"
+
+
+@mypyc_attr(acyclic=True)
+class MetricHeads:
+    """What a metric has beside its points: its header, tag and header of its data."""
+
+    def __init__(self, metric: bytes, tag: bytes, data: bytes) -> None:
+        self.metric = metric
+        self.tag = tag
+        self.data = data
+
+    @property
+    def size(self) -> int:
+        """The bytes that are repeated in each part that has points of the metric."""
+        return len(self.metric) + len(self.data)
 
 
 @mypyc_attr(acyclic=True)
 class RequestBuilder:
-    """One request in the making; `buf` is the source of its spans."""
+    """One request in the making; `buf` is the source of its items."""
 
     def __init__(self, buf: bytes, owner: i64) -> None:
         self.buf = buf
         self.owner: i64 = owner
-        self.spans: i64 = 0
+        self.items: i64 = 0
         self.resource_open: bool = False
         self.scope_open: bool = False
+        self.metric_open: bool = False
         self._request = Fragments()
         self._resource = Fragments()
         self._scope = Fragments()
+        self._metric = Fragments()
         self._run_start: i64 = 0
         self._run_end: i64 = 0
+        self._points_start: i64 = 0
+        self._points_end: i64 = 0
 
     def add(self, at: i64, end: i64) -> None:
-        """Take the span whose field lies in [at, end) of the source.
+        """Take the span or record whose field lies in [at, end) of the source.
 
         The caller has opened the scope and the resource by setting their flags.
         """
-        self.spans += 1
+        self.items += 1
         if at != self._run_end:
             self._end_run()
             self._run_start = at
         self._run_end = end
+
+    def add_metric(self, at: i64, end: i64, points: i64) -> None:
+        """Take a metric as it is, as `add` takes a span; no metric is open."""
+        self.add(at, end)
+        self.items += points - 1
+
+    def add_point(self, at: i64, end: i64) -> None:
+        """Take the data point whose field lies in [at, end) of the source.
+
+        The caller has opened the metric too.
+        """
+        self.items += 1
+        if at != self._points_end:
+            self._end_points()
+            self._points_start = at
+        self._points_end = end
 
     def _end_run(self) -> None:
         start = self._run_start
@@ -55,17 +92,35 @@ class RequestBuilder:
             self._scope.add(self.buf[start:end])
         self._run_start = end
 
-    def close_scope(self, header: bytes) -> None:
-        """End the open scope; `header` is everything in it but the spans."""
+    def _end_points(self) -> None:
+        start = self._points_start
+        end = self._points_end
+        if end > start:
+            self._metric.add(self.buf[start:end])
+        self._points_start = end
+
+    def close_metric(self, heads: "MetricHeads") -> None:
+        """End the open metric."""
         self._end_run()
-        self._resource.add(_SCOPE_SPANS + varint(len(header) + self._scope.size))
+        self._end_points()
+        data_bytes: i64 = len(heads.data) + self._metric.size
+        prefix = heads.tag + varint(data_bytes)
+        size: i64 = len(heads.metric) + len(prefix) + data_bytes
+        self._scope.add(_METRIC + varint(size) + heads.metric + prefix + heads.data)
+        self._scope.take_all(self._metric)
+        self.metric_open = False
+
+    def close_scope(self, header: bytes) -> None:
+        """End the open scope; `header` is everything in it but the items."""
+        self._end_run()
+        self._resource.add(_SCOPE + varint(len(header) + self._scope.size))
         self._resource.add(header)
         self._resource.take_all(self._scope)
         self.scope_open = False
 
     def close_resource(self, header: bytes) -> None:
         """End the open resource; `header` is everything in it but the scopes."""
-        self._request.add(_RESOURCE_SPANS + varint(len(header) + self._resource.size))
+        self._request.add(_RESOURCE + varint(len(header) + self._resource.size))
         self._request.add(header)
         self._request.take_all(self._resource)
         self.resource_open = False

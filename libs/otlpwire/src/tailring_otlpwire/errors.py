@@ -2,7 +2,7 @@
 
 
 class WireError(ValueError):
-    """Raised when bytes are not an encoded trace request, or one that OTLP forbids.
+    """Raised when bytes are not an encoded request, or one that OTLP forbids.
 
     `offset` is where reading stopped (the tag, size or value that is wrong), counted
     from the start of the buffer that was given; `reason` is a constant phrase without

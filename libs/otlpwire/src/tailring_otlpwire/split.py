@@ -23,12 +23,17 @@ from tailring_otlpwire.span import SpanScan, same_id
 
 @mypyc_attr(acyclic=True)
 class Part:
-    """The spans of one owner as a request of their own."""
+    """The items of one owner as a request of their own."""
 
-    def __init__(self, owner: int, payload: bytes, spans: int) -> None:
+    def __init__(self, owner: int, payload: bytes, items: int) -> None:
         self.owner = owner
         self.payload = payload
-        self.spans = spans
+        self.items = items
+
+    @property
+    def spans(self) -> int:
+        """The number of items of a request of traces."""
+        return self.items
 
 
 def split(
@@ -76,10 +81,10 @@ class _Splitter:
                 self.resource(request.body, request.pos)
         builders = self.builders
         if len(builders) == 1:
-            return [Part(builders[0].owner, buf, builders[0].spans)]
+            return [Part(builders[0].owner, buf, builders[0].items)]
         if builders:
             builders[0].add_unknown(header(buf, 0, len(buf), 0))
-        return [Part(each.owner, each.payload(), each.spans) for each in builders]
+        return [Part(each.owner, each.payload(), each.items) for each in builders]
 
     def resource(self, pos: i64, end: i64) -> None:
         fields = Fields(self.buf, pos, end, 1)
