@@ -1,5 +1,7 @@
 """The backlog: limits, order, and parts that nobody waits for."""
 
+import asyncio
+
 import pytest
 
 from tailring_pipeline import Sizer
@@ -67,3 +69,32 @@ async def test_a_part_that_is_given_up_takes_no_room() -> None:
     assert backlog.take(20) == [stays]
     assert total.size_bytes == backlog.size_bytes == 0
     backlog.check_invariants()
+
+
+@pytest.mark.parametrize(
+    ("sizer", "size"), [("requests", 1), ("items", 2), ("bytes", 10)]
+)
+async def test_what_rests_elsewhere_takes_room(sizer: Sizer, size: int) -> None:
+    """A part that was sent in vain and comes again counts until it does."""
+    backlog = Backlog(sizer=sizer, size_max=1, bytes_max=1 << 20)
+    part = _part()
+    backlog.rest(part)
+    backlog.check_invariants()
+    assert backlog.full
+    assert backlog.size == size
+    assert len(backlog) == 0
+    backlog.rested(part)
+    assert not backlog.full
+
+
+async def test_the_total_of_a_fleet_announces_room() -> None:
+    """Whoever waits for room in all backlogs together goes on when there is some."""
+    total = Total(bytes_max=100)
+    total.add(100)
+    assert total.full
+    waiter = asyncio.ensure_future(total.wait_room())
+    await asyncio.sleep(0)
+    assert not waiter.done()
+    total.add(-1)
+    async with asyncio.timeout(10):
+        await waiter

@@ -326,6 +326,7 @@ async def test_random_histories_with_impatient_senders_balance(
             delivery.acknowledge(lambda _: None)
         else:
             waiting.append(asyncio.ensure_future(delivery.finish()))
+            await asyncio.sleep(0)  # who is cancelled has begun to wait
         if rng.random() < 0.2:
             rng.choice(waiting or [asyncio.ensure_future(asyncio.sleep(0))]).cancel()
         if rng.random() < 0.3:

@@ -144,3 +144,20 @@ async def test_halves_of_a_rejected_request_are_called_back_with_it(
     client.release()
     for part in parts:
         assert (await within(part.result)).outcome is Outcome.MOVED
+
+
+async def test_a_retirement_that_is_cancelled_leaves_no_connection(
+    make_forwarder: MakeForwarder, client: ScriptedClient
+) -> None:
+    """Who stops a drain in the middle and closes the forwarder closes its client."""
+    client.hold()
+    forwarder = make_forwarder()
+    part = part_of()
+    forwarder.offer(part)
+    await client.wait_tried(1)
+    retiring = asyncio.ensure_future(forwarder.retire(0.0))
+    while not part.result.done():
+        retiring.cancel()
+        await asyncio.sleep(0)
+        await forwarder.close()
+    assert client.closed

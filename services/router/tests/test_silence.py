@@ -24,7 +24,7 @@ from tailring_testkit.client import ScriptedClient
 _LATE = Refused("deadline", "no answer in time")
 _BROKEN = Refused("unreachable", "b:1: UNAVAILABLE: Socket closed")
 _NEVER_SENT = Refused(
-    "unreachable", "b:1: UNAVAILABLE: failed to connect to all addresses"
+    "unreachable", "b:1: UNAVAILABLE: Failed to connect to remote host"
 )
 
 

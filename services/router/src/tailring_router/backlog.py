@@ -3,13 +3,15 @@
 Rules: a part is admitted only while the backlog is under every one of its limits
 (one part may overstep the limit of bytes, or it could never be sent); parts that
 somebody holds anyway are admitted over the limits, for their memory is already spent;
-a part whose sender has gone takes no room from that moment on.
+a part whose sender has gone takes no room from that moment on. A part that was sent in
+vain and *rests* elsewhere before it comes again takes room here meanwhile.
 
 It knows no time, no socket and no retry.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 
 from tailring_pipeline import Sizer
@@ -21,8 +23,28 @@ __all__ = ["Backlog", "Total"]
 class Total:
     """Bytes that wait in a fleet: in all backlogs, and for another try of level 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int = 1 << 30) -> None:
         self.size_bytes = 0
+        self._bytes_max = bytes_max
+        self._room = asyncio.Event()
+        self._room.set()
+
+    @property
+    def full(self) -> bool:
+        """True when no further part is admitted anywhere."""
+        return self.size_bytes >= self._bytes_max
+
+    def add(self, size_bytes: int) -> None:
+        """So much more waits; negative: less."""
+        self.size_bytes += size_bytes
+        if self.full:
+            self._room.clear()
+        else:
+            self._room.set()
+
+    async def wait_room(self) -> None:
+        """Wait until the total was seen under its limit; it may be full again."""
+        await self._room.wait()
 
 
 class Backlog:
@@ -37,6 +59,9 @@ class Backlog:
         self._bytes_max = bytes_max
         self._total = total or Total()
         self._parts: OrderedDict[Part, None] = OrderedDict()
+        self._resting: set[Part] = set()
+        self._resting_bytes = 0
+        self._resting_spans = 0
         self.spans = 0
         self.size_bytes = 0
 
@@ -49,14 +74,17 @@ class Backlog:
     @property
     def full(self) -> bool:
         """True when no further part is admitted."""
-        return self.size >= self._size_max or self.size_bytes >= self._bytes_max
+        size_bytes = self.size_bytes + self._resting_bytes
+        return self.size >= self._size_max or size_bytes >= self._bytes_max
 
     @property
     def size(self) -> int:
-        """What is held, in the unit of the sizer."""
+        """What takes room, in the unit of the sizer."""
         if self._sizer == "requests":
-            return len(self._parts)
-        return self.spans if self._sizer == "items" else self.size_bytes
+            return len(self._parts) + len(self._resting)
+        if self._sizer == "items":
+            return self.spans + self._resting_spans
+        return self.size_bytes + self._resting_bytes
 
     def append(self, part: Part) -> None:
         """Take a part at the end; the caller has asked `full` or owes it a place."""
@@ -67,6 +95,18 @@ class Backlog:
         """Give a part up that nobody waits for any more."""
         del self._parts[part]
         self._count(part, -1)
+
+    def rest(self, part: Part) -> None:
+        """A part that is not here takes room until `rested`."""
+        self._resting.add(part)
+        self._resting_spans += part.spans
+        self._resting_bytes += len(part.payload)
+
+    def rested(self, part: Part) -> None:
+        """It takes no room any more."""
+        self._resting.remove(part)
+        self._resting_spans -= part.spans
+        self._resting_bytes -= len(part.payload)
 
     def take(self, bytes_max: int) -> list[Part]:
         """The next parts, of at most ``bytes_max`` together (at least one, if any)."""
@@ -92,10 +132,11 @@ class Backlog:
         """Assert that the totals are right. Slow: for tests and simulation."""
         assert self.spans == sum(part.spans for part in self._parts)
         assert self.size_bytes == sum(len(part.payload) for part in self._parts)
+        assert self._resting_spans == sum(part.spans for part in self._resting)
         assert not any(part.abandoned for part in self._parts)
 
     def _count(self, part: Part, sign: int) -> None:
         size_bytes = sign * len(part.payload)
         self.spans += sign * part.spans
         self.size_bytes += size_bytes
-        self._total.size_bytes += size_bytes
+        self._total.add(size_bytes)

@@ -26,7 +26,7 @@ from functools import partial
 from tailring_pipeline import Backoff, Batch, Refused, Rejected, RetryConfig
 from tailring_router.fleet import Fleet
 from tailring_router.metrics import Door, RouterMetrics
-from tailring_router.part import GONE, Outcome, Part, Result, now_ns
+from tailring_router.part import GONE, STOPPED, Outcome, Part, Result, now_ns
 from tailring_router.rests import Rest
 
 __all__ = ["Delivery", "Dispatcher"]
@@ -243,7 +243,9 @@ class Delivery:
         """Route a failed part again later, if level 1 retries; else it has failed."""
         backoff = self._backoffs.pop(part, None)
         delay_s = None
-        if result.reason != "shutdown":
+        if self._fleet.closed:
+            result = STOPPED
+        else:
             backoff = backoff or Backoff(self._dispatcher.retry)
             delay_s = self._delay_s(backoff, result)
         if delay_s is None:
@@ -255,7 +257,11 @@ class Delivery:
         if backoff is not None:
             self._backoffs[part] = backoff
         self._resting[part] = self._fleet.rest(
-            part, delay_s, partial(self._rested, part)
+            part,
+            delay_s,
+            partial(self._rested, part),
+            # Who waits for an answer sends nothing more; who was answered does.
+            takes_room=self._then is not None,
         )
 
     def _delay_s(self, backoff: Backoff, result: Result) -> float | None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from tailring_otlpwire import count_spans
 from tailring_pipeline import Batch, Refused, cut_batch
@@ -87,13 +88,18 @@ class Fleet:
         self._members: dict[str, _Member] = {}
         self._retiring: dict[Forwarder, BackendMetrics] = {}
         self._tasks = TaskSet("fleet")
-        self._shared = Shared()
+        self._shared = Shared(queued_bytes_max=settings.queued_bytes_max)
         self.rests = Rests(self._shared.total)
         self._hurries = False
         self._closed = False
         # The list that is not taken yet, while one is being taken in steps.
         self._wanted: tuple[Endpoint, ...] | None = None
         self._taking: asyncio.Task[None] | None = None
+
+    @property
+    def closed(self) -> bool:
+        """True once `close` was called: nothing is tried any more."""
+        return self._closed
 
     @property
     def ready(self) -> bool:
@@ -116,13 +122,27 @@ class Fleet:
         if not busy:
             self._taking = self._tasks.spawn(self._take_wanted(), name="new backends")
 
-    def rest(self, part: Part, delay_s: float, then: Callable[[], None]) -> Rest:
+    def rest(
+        self,
+        part: Part,
+        delay_s: float,
+        then: Callable[[], None],
+        *,
+        takes_room: bool = False,
+    ) -> Rest:
         """Call ``then`` once: after the delay, or earlier when the ring changes. The
-        part counts among what waits meanwhile."""
+        part counts among what waits meanwhile, and where it ``takes_room`` also among
+        what waits for the backend that it failed at."""
+        ended = None
+        if takes_room and part.address in self._members:
+            forwarder = self._members[part.address].forwarder
+            forwarder.rest(part)
+            ended = partial(forwarder.rested, part)
         return self.rests.rest(
             min(delay_s, HURRY_S) if self._hurries else delay_s,
             then,
             size_bytes=len(part.payload),
+            ended=ended,
         )
 
     def dispatch(
@@ -180,9 +200,12 @@ class Fleet:
                 topology = self.topology
                 owners = self._owners(payload)
             full = next((owner for owner in owners if owner.full), None)
-            if full is None:
+            if full is not None:
+                await full.wait_room()
+            elif owners and self._shared.total.full:
+                await self._shared.total.wait_room()
+            else:
                 return
-            await full.wait_room()
 
     def _owners(self, payload: bytes) -> list[Forwarder]:
         if self._closed or self.topology.empty:
@@ -230,6 +253,8 @@ class Fleet:
         self.topology = EMPTY
         for forwarder in forwarders:
             await forwarder.close()
+        # What the last of them resolved is told in the next turn, and rests no more.
+        await asyncio.sleep(0)
         self.rests.end_all()
 
     def check_invariants(self) -> None:
@@ -278,9 +303,7 @@ class Fleet:
             part.resolve(Result(Outcome.FAILED, "queue_full", detail))
 
     def _is_full(self, member: _Member) -> bool:
-        if self._shared.total.size_bytes >= self._settings.queued_bytes_max:
-            return True
-        return member.forwarder.full
+        return self._shared.total.full or member.forwarder.full
 
     async def _take_wanted(self) -> None:
         """Take the newest list in steps; a list that came meanwhile is taken next."""

@@ -41,8 +41,8 @@ log = get_logger()
 class Shared:
     """What the forwarders of one fleet have in common."""
 
-    def __init__(self) -> None:
-        self.total = Total()
+    def __init__(self, *, queued_bytes_max: int = 1 << 30) -> None:
+        self.total = Total(queued_bytes_max)
         self.pace = Pace()
 
 
@@ -159,6 +159,18 @@ class Forwarder:
         owners = [each for each in self._line.sendings if part in each.open]
         return all(each.abandon(part) for each in owners)
 
+    def rest(self, part: Part) -> None:
+        """A part that was given up here waits for another try of level 1; until
+        `rested` it takes room here, for its sender was answered and sends more."""
+        self._backlog.rest(part)
+        if self._backlog.full:
+            self._room.clear()
+
+    def rested(self, part: Part) -> None:
+        """It is tried now, or nobody waits for it any more."""
+        self._backlog.rested(part)
+        self._make_room()
+
     def hurry(self) -> None:
         """Try at once what waits for a retry, and wait only briefly from now on."""
         self._line.hurries = True
@@ -213,8 +225,7 @@ class Forwarder:
             assert not self.held_spans
 
     async def _close(self, verdict: Result) -> None:
-        if self._state is _State.CLOSED:
-            return
+        # Each step may be done twice: who closes may be cancelled in the middle.
         self._state = _State.CLOSED
         self._room.set()
         if self._flush_handle is not None:
@@ -257,7 +268,8 @@ class Forwarder:
         self._flush_handle = None
         self._flushed_at = self._loop.time()
         while len(self._backlog) and self.sends < self._settings.sends_max:
-            parts = self._backlog.take(self._settings.request_bytes_max)
+            most = self._line.window.bytes_max(self._settings.request_bytes_max)
+            parts = self._backlog.take(most)
             sending = Sending(self._line, parts)
             self._line.sendings.add(sending)
             self._pace.sent(self._flushed_at)

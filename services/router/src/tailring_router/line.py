@@ -6,13 +6,13 @@ when there is another try is not its business (`sending`), nor is what is tried 
 
 A request that nobody answered may have arrived all the same, and then comes twice when
 it is sent again. How many spans are in such doubt is counted; and a backend that let a
-request wait for too long is *silent* until it has answered another one in time, so that
-not everything is brought into doubt that waits for it.
+request wait for too long is entrusted with little (`window`) until it answers in time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from tailring_pipeline import FailureLog, Refused, Rejected
 from tailring_router.client import Client, ForwarderSettings
 from tailring_router.metrics import BackendMetrics
 from tailring_router.part import DELIVERED, Outcome, Part, Result
+from tailring_router.window import Window
 from tailring_runtime.logs import get_logger
 
 if TYPE_CHECKING:
@@ -41,9 +42,8 @@ _NEVER_SENT = "failed to connect"
 class Line:
     """Owned by a forwarder; lives on one event loop.
 
-    ``suspected``: the last try found nobody at the address. ``silent``: the last one
-    was not answered in time. ``epoch`` counts how often the forwarder gave back what it
-    held. ``leaving``: the backend was removed, nothing
+    ``suspected``: the last try found nobody at the address. ``epoch`` counts how often
+    the forwarder gave back what it held. ``leaving``: the backend was removed, nothing
     is tried twice; ``ended``: nothing is tried at all. ``hurries``: no wait between two
     tries is long any more.
     """
@@ -62,7 +62,7 @@ class Line:
         self.metrics = metrics
         self.sendings: set[Sending] = set()
         self.suspected = False
-        self.silent = False
+        self.window = Window(settings.sends_max)
         self.epoch = 0
         self.leaving = False
         self.ended = False
@@ -78,22 +78,24 @@ class Line:
         self._failing = FailureLog("Exporting failed. Rejecting data.", log=log)
         self._connect = connect
         self._client: Client | None = None
-        self._asking = False
+        self._turns = 0
 
     @contextmanager
-    def asking(self) -> Iterator[bool]:
-        """One request at a time finds out whether a silent backend answers again;
-        whether this is the one."""
-        first = not self._asking
-        self._asking = True
+    def turn(self) -> Iterator[bool]:
+        """While the block runs a request has, or has not, one of the few places that
+        there are for a backend which was late."""
+        has_one = self._turns < self.window.requests
+        self._turns += has_one
         try:
-            yield first
+            yield has_one
         finally:
-            self._asking = not first
+            self._turns -= has_one
 
     async def hears(self) -> bool:
-        """Whether a silent backend answers an empty request, which can come twice
-        without harm. It remains silent until it has answered one with spans."""
+        """Whether the backend answers an empty request, which can come twice without
+        harm; asked only after it was late."""
+        if not self.window.silent:
+            return True
         return (await self.call([])).reason not in _UNHEARD
 
     async def call(self, parts: list[Part]) -> Result:
@@ -109,9 +111,15 @@ class Line:
             raise
         if result.outcome is not Outcome.DELIVERED:
             self.last_failure = (result, loop.time())
-        took_ms = (loop.time() - began_s) * 1000.0
-        self.metrics.tried(result, spans=spans, took_ms=took_ms)
-        self._note(result, spans)
+        took_s = loop.time() - began_s
+        self.metrics.tried(result, spans=spans, took_ms=took_s * 1000.0)
+        if result.reason in _UNHEARD:
+            self._unheard(result, spans)
+        elif spans:
+            was_away = self.suspected or not self.window.open
+            self.window.answered(took_s / (self.settings.timeout_s or math.inf))
+            if was_away and result.outcome is not Outcome.FAILED:
+                self._is_back()
         return result
 
     async def _export(self, payload: bytes) -> Result:
@@ -148,25 +156,19 @@ class Line:
         for sending in self.sendings:
             sending.wake()
 
-    def _note(self, result: Result, spans: int) -> None:
-        """What one answer, or none, says of the backend."""
-        if result.reason in _UNHEARD:
-            self.suspected = self.suspected or result.reason == _UNREACHABLE
-            # A new connection begins anew. Without retry there is nothing to protect.
-            self.silent = result.reason == _TOO_LATE and self.settings.retry.enabled
-            if _NEVER_SENT not in result.detail:
-                self.metrics.doubted(spans)
-        elif result.outcome is not Outcome.FAILED and spans:
-            self._answered()
-        elif spans:
-            self.silent = False
+    def _unheard(self, result: Result, spans: int) -> None:
+        if _NEVER_SENT not in result.detail.lower():
+            self.metrics.doubted(spans)
+        if result.reason == _UNREACHABLE:
+            self.suspected = True
+            self.window.reset()
+        elif self.settings.retry.enabled:  # else each part has one try, and gets it
+            self.window.late()
 
-    def _answered(self) -> None:
-        if self.suspected or self.silent:  # it is back
-            self.suspected = False
-            self.silent = False
-            for sending in self.sendings:
-                sending.came_back()
+    def _is_back(self) -> None:
+        self.suspected = False
+        for sending in self.sendings:
+            sending.came_back()
 
     async def close(self) -> None:
         """Give up the connection."""

@@ -46,11 +46,24 @@ class Rests:
         return len(self._rests)
 
     def rest(
-        self, delay_s: float, then: Callable[[], None], *, size_bytes: int
+        self,
+        delay_s: float,
+        then: Callable[[], None],
+        *,
+        size_bytes: int,
+        ended: Callable[[], None] | None = None,
     ) -> Rest:
-        """Call ``then`` once: after the delay, or at `end_all`."""
-        self._total.size_bytes += size_bytes
-        rest = Rest(then, self._rests, left=lambda: self._leave(size_bytes))
+        """Call ``then`` once: after the delay, or at `end_all`. ``ended`` is called
+        before that, and also when the rest is cancelled."""
+
+        def left() -> None:
+            """It takes no room any more."""
+            self._total.add(-size_bytes)
+            if ended is not None:
+                ended()
+
+        self._total.add(size_bytes)
+        rest = Rest(then, self._rests, left=left)
         rest.handle = asyncio.get_running_loop().call_later(delay_s, rest.end)
         self._rests.add(rest)
         return rest
@@ -59,6 +72,3 @@ class Rests:
         """End every wait that there is now."""
         for rest in list(self._rests):
             rest.end()
-
-    def _leave(self, size_bytes: int) -> None:
-        self._total.size_bytes -= size_bytes

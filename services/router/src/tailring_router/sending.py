@@ -7,8 +7,8 @@ Rules:
   also where it was joined with others.
 * A request that is refused for good is halved, and each half is sent again, until the
   parts that are to blame stand alone: one bad part takes no other with it.
-* While the backend is silent (`line`) one request at a time is sent, after an empty one
-  was answered; for the others it counts as a try that failed.
+* While the backend is entrusted with little (`window`) only so many requests are sent,
+  after an empty one was answered; for the others it counts as a try that failed.
 * A part whose sender has gone is not sent again. Between two tries it is given up at
   once; during a try its fate is awaited.
 * What failed at a backend that has left, or had its parts called back, is *moved*.
@@ -116,10 +116,8 @@ class Sending:
     async def _try(self, parts: list[Part]) -> tuple[list[Part], Result]:
         """Send the request once; what was sent, without those who left before."""
         line = self._line
-        if not line.silent:
-            return parts, await line.call(parts)
-        with line.asking() as first:
-            if not first or not await line.hears():
+        with line.turn() as has_one:
+            if not has_one or not await line.hears():
                 return parts, SILENT
             parts = self._wanted(parts)
             return parts, await line.call(parts) if parts else SILENT
