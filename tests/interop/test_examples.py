@@ -2,6 +2,10 @@
 
 Each process has a machine of its own, so that ``0.0.0.0:4317`` and the usual ports
 are free, and a DNS server answers the names that the files give, as in a cluster.
+
+``tier1-resilient.yaml`` has no ``tls`` block, and so speaks TLS, as upstream: whatever
+stands behind it has a certificate for its address, of a CA that the router's system
+trusts (SSL_CERT_FILE).
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import pytest
 from tailring_hashring import Ring, build
 from tailring_testkit import otlp, servers, services
 from tailring_testkit.cluster import Cluster, Node, cluster
+from tailring_testkit.pki import Authority
 from tailring_testkit.process import port_open, wait_until
 
 _EXAMPLES = servers.repository() / "examples" / "collector"
@@ -40,6 +45,26 @@ def _send(node: Node, payloads: Sequence[bytes]) -> None:
             call.result()
 
 
+class Tls:
+    """Certificates of the machines of a cluster."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority = Authority(folder)
+
+    def receiver(self, node: Node) -> dict[str, str]:
+        """The keys of a receiver's ``tls``."""
+        return self.authority.issue(node.name, node.address).keys()
+
+    def receiver_sets(self, node: Node) -> list[str]:
+        """The same as options of the command line."""
+        block = "receivers.otlp.protocols.grpc.tls"
+        return [f"--set={block}.{k}={v}" for k, v in self.receiver(node).items()]
+
+
+def _tls_for(example: str, folder: Path) -> Tls | None:
+    return Tls(folder) if example == "tier1-resilient.yaml" else None
+
+
 @contextmanager
 def _named(made: Cluster, folder: Path, names: dict[str, list[str]]) -> Iterator[None]:
     """A DNS server on a node of its own, which the whole cluster asks."""
@@ -50,22 +75,33 @@ def _named(made: Cluster, folder: Path, names: dict[str, list[str]]) -> Iterator
 
 
 @contextmanager
-def _ours(node: Node, tier: str, example: str, folder: Path) -> Iterator[None]:
-    """One of our services on a node, with an example file as it stands."""
+def _ours(
+    node: Node, example: str, folder: Path, *, tls: Tls | None = None
+) -> Iterator[None]:
+    """One of our services on a node, with an example file as it stands.
+
+    With ``tls`` a router's system trusts its CA, and a sampler has a certificate.
+    """
+    tier = "sampler" if example.startswith("tier2") else "router"
+    trusting = ("env", f"SSL_CERT_FILE={tls.authority.ca_file}") if tls else ()
+    sets = tls.receiver_sets(node) if tls and tier == "sampler" else ()
     with node.running(
+        *trusting,
         services.command(f"tailring-{tier}"),
         "--config",
         _EXAMPLES / example,
+        *sets,
         log=folder / f"{node.name}.log",
         ready=port_open(4317, node.address),
     ):
         yield
 
 
-def _file_backend(path: Path) -> dict[str, object]:
-    """A collector that writes down what it gets."""
+def _file_backend(path: Path, tls: dict[str, str] | None) -> dict[str, object]:
+    """A collector that writes down what it gets, over TLS or not."""
+    grpc = {"endpoint": "0.0.0.0:4317", "tls": tls}
     return {
-        "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": "0.0.0.0:4317"}}}},
+        "receivers": {"otlp": {"protocols": {"grpc": grpc}}},
         "exporters": {"file": {"path": str(path), "flush_interval": "100ms"}},
         "service": {
             "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["file"]}}
@@ -94,15 +130,16 @@ def test_router_example_keeps_the_ring(
         nodes = [made.node(f"backend-{number}") for number in range(3)]
         router = made.node("router")
         addresses = [node.address for node in nodes]
+        tls = _tls_for(example, tmp_path)
         files: dict[str, Path] = {}
         for node in nodes:
             path = tmp_path / f"{node.name}.jsonl"
             files[f"{node.address}{suffix}"] = path
-            config = _file_backend(path)
+            config = _file_backend(path, tls.receiver(node) if tls else None)
             folder = tmp_path / node.name
             stack.enter_context(servers.otelcol(config, folder, place=node.place))
         stack.enter_context(_named(made, tmp_path / "dns", {_SAMPLERS: addresses}))
-        stack.enter_context(_ours(router, "router", example, tmp_path))
+        stack.enter_context(_ours(router, example, tmp_path, tls=tls))
         payloads = [otlp.realistic_request(400, seed) for seed in range(10)]
         _send(router, payloads)
         wait_until(
@@ -139,13 +176,14 @@ def _trace(trace_id: bytes, *, status: int = 0, duration_ms: int = 10) -> list[b
     return [otlp.request(span, resource=resource) for span in (*children, root)]
 
 
-def test_examples_together(tmp_path: Path) -> None:
-    """Both router files and the sampler file carry traces whole into Jaeger: all with
-    an error, all slow ones, and about a tenth of the others."""
+@pytest.mark.parametrize("example", ["tier1-dns.yaml", "tier1-resilient.yaml"])
+def test_examples_together(tmp_path: Path, example: str) -> None:
+    """A router file and the sampler file carry traces whole into Jaeger: all with an
+    error, all slow ones, and about a tenth of the others."""
     with cluster() as made, ExitStack() as stack:
         samplers = [made.node(f"sampler-{number}") for number in range(3)]
-        routers = [made.node("router-dns"), made.node("router-resilient")]
-        backend = made.node("jaeger")
+        router, backend = made.node("router"), made.node("jaeger")
+        tls = _tls_for(example, tmp_path)
         names = {
             _SAMPLERS: [node.address for node in samplers],
             _JAEGER: [backend.address],
@@ -155,21 +193,16 @@ def test_examples_together(tmp_path: Path) -> None:
             servers.jaeger(tmp_path / "jaeger", grpc_port=4317, place=backend.place)
         )
         for node in samplers:
-            stack.enter_context(_ours(node, "sampler", "tier2.yaml", tmp_path))
-        for node, example in zip(
-            routers, ("tier1-dns.yaml", "tier1-resilient.yaml"), strict=True
-        ):
-            stack.enter_context(_ours(node, "router", example, tmp_path))
+            stack.enter_context(_ours(node, "tier2.yaml", tmp_path, tls=tls))
+        stack.enter_context(_ours(router, example, tmp_path, tls=tls))
         ids = otlp.trace_ids(400, seed=4)
         errors, slow, plain = ids[:50], ids[50:100], ids[100:]
-        traces = [
+        traces = [  # those that are waited for are decided last
+            *(_trace(one) for one in plain),
             *(_trace(one, status=2) for one in errors),
             *(_trace(one, duration_ms=501) for one in slow),
-            *(_trace(one) for one in plain),
         ]
-        # The two files name the ring differently: a trace goes through one of them.
-        for router, part in ((routers[0], traces[0::2]), (routers[1], traces[1::2])):
-            _send(router, [payload for trace in part for payload in trace])
+        _send(router, [payload for trace in traces for payload in trace])
         sure = set(errors) | set(slow)
         wait_until(  # decision_wait is 30 s in the file
             lambda: sure <= jaeger.trace_ids("shop"),
