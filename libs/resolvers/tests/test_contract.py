@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tailring_resolvers import (
+    CloudMapResolver,
+    CloudMapResolverConfig,
     DnsResolver,
     DnsResolverConfig,
     Lookup,
@@ -15,6 +17,7 @@ from tailring_resolvers import (
     StaticResolverConfig,
 )
 from tailring_runtime.metrics import Metrics
+from tailring_testkit.cloud_map import FakeCloudMap, aws_environment, instance_at
 from tailring_testkit.dns_server import DnsServer
 from tailring_testkit.fake_resolver import FakeResolver
 from tailring_testkit.resolver_contract import (
@@ -82,6 +85,47 @@ class TestDns(FollowingContract):
             yield Subject(
                 resolver, NAMES, change=change, fail=fail, empty=empty, others=OTHERS
             )
+
+
+class TestCloudMap(FollowingContract):
+    """The aws_cloud_map resolver with boto3 and a server that speaks its protocol."""
+
+    @pytest.fixture
+    async def subject(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Subject]:
+        """A service whose instances, and the pause between calls, the test owns."""
+        ticks = Ticks()
+        async with FakeCloudMap() as cloud:
+            for name, value in aws_environment(cloud.url).items():
+                monkeypatch.setenv(name, value)
+            cloud.set(*map(instance_at, NAMES))
+            resolver = CloudMapResolver(
+                CloudMapResolverConfig(
+                    namespace="ns", service_name="svc", timeout=30_000_000_000
+                ),
+                metrics=Metrics(),
+                sleep=ticks.sleep,
+            )
+
+            async def asked() -> None:
+                if resolver.following:
+                    await ticks.tick()
+
+            async def change(*names: str) -> None:
+                cloud.set(*map(instance_at, names))
+                await asked()
+
+            async def fail() -> None:
+                cloud.refuse("InternalFailure", status=500)
+                await asked()
+
+            async def empty() -> None:
+                cloud.set()
+                await asked()
+
+            yield Subject(
+                resolver, NAMES, change=change, fail=fail, empty=empty, others=OTHERS
+            )
+            await resolver.stop()
 
 
 class TestFake(FollowingContract):

@@ -73,21 +73,37 @@ class CloudMapClient:
 
         Raises `Throttled` when asked too often, `ResolutionError` else.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
         try:
             if self._client is None:
                 self._client = self._connect()
             answer = self._client.discover_instances(**self._question())
+        except HTTPClientError as error:
+            raise ResolutionError(self.source, _sentence(error)) from error
         except ClientError as error:
-            raise self._refused(error.response) from error
+            refused = self._refused(error.response)
+            if not isinstance(refused, Throttled):
+                self._forget()
+            raise refused from error
         except (BotoCoreError, ValueError) as error:
             # ValueError: an endpoint that is no URL.
+            self._forget()
             raise ResolutionError(self.source, _sentence(error)) from error
         return [
             Instance(one.get("InstanceId", ""), one.get("Attributes") or {})
             for one in answer.get("Instances") or ()
         ]
+
+    def close(self) -> None:
+        """Close the connections that are kept open; a later call opens new ones."""
+        if self._client is not None:
+            self._client.close()
+
+    def _forget(self) -> None:
+        # A client keeps the credentials, or their absence, that it was made with.
+        self.close()
+        self._client = None
 
     def _question(self) -> dict[str, Any]:
         config = self._config

@@ -27,10 +27,14 @@ class Ticks:
         self._asleep.set()
         await self._wake.wait()
 
+    async def end_sleep(self) -> None:
+        """Once the part sleeps let it go on; does not wait until it sleeps again."""
+        await self._asleep.wait()
+        self._asleep.clear()
+        self._wake.set()
+
     async def tick(self, rounds: int = 1) -> None:
         """Let the part do ``rounds`` rounds; waits until it sleeps again."""
         for _ in range(rounds):
-            await self._asleep.wait()
-            self._asleep.clear()
-            self._wake.set()
+            await self.end_sleep()
             await self._asleep.wait()
