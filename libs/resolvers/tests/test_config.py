@@ -56,14 +56,6 @@ def test_dns_needs_a_hostname(dns: dict[str, Any]) -> None:
     assert problems({"dns": dns}) == [("dns.hostname", expected)]
 
 
-@pytest.mark.parametrize("key", ["k8s"])
-def test_a_resolver_of_a_later_version_is_refused(key: str) -> None:
-    """A resolver that upstream has and we lack names those that work."""
-    found = problems({key: {"service": "s"}})
-    assert [path for path, _ in found] == [key]
-    assert "this version resolves by: static, dns, aws_cloud_map" in found[0][1]
-
-
 def test_an_unknown_resolver_is_refused() -> None:
     """A key that nobody knows is an unknown key."""
     assert problems({"dnss": {"hostname": "a"}}) == [("dnss", "unknown key")]

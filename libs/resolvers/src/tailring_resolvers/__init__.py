@@ -11,6 +11,9 @@ from tailring_resolvers.config import (
 from tailring_resolvers.dns_resolver import DnsResolver
 from tailring_resolvers.endpoint import Endpoint
 from tailring_resolvers.errors import PartialAnswer, ResolutionError, Throttled
+from tailring_resolvers.k8s_access import K8sPlace
+from tailring_resolvers.k8s_config import K8sResolverConfig
+from tailring_resolvers.k8s_resolver import K8sResolver
 from tailring_resolvers.lookup import Lookup
 from tailring_resolvers.metrics import SPECS
 from tailring_resolvers.resolver import OnChange, Resolver
@@ -23,6 +26,9 @@ __all__ = [
     "DnsResolver",
     "DnsResolverConfig",
     "Endpoint",
+    "K8sPlace",
+    "K8sResolver",
+    "K8sResolverConfig",
     "Lookup",
     "OnChange",
     "PartialAnswer",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tailring_resolvers.cloud_map import CloudMapResolver
 from tailring_resolvers.config import ResolverConfig
 from tailring_resolvers.dns_resolver import DnsResolver
+from tailring_resolvers.k8s_resolver import K8sResolver
 from tailring_resolvers.lookup import Lookup
 from tailring_resolvers.resolver import Resolver
 from tailring_resolvers.static import StaticResolver
@@ -24,5 +25,7 @@ def build_resolver(
         return StaticResolver(config.static, metrics=metrics)
     if config.aws_cloud_map is not None:
         return CloudMapResolver(config.aws_cloud_map, metrics=metrics)
+    if config.k8s is not None:
+        return K8sResolver(config.k8s, metrics=metrics)
     assert config.dns is not None
     return DnsResolver(config.dns, metrics=metrics, lookup=lookup)

@@ -6,12 +6,12 @@ for is found.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, Final, Self
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from tailring_resolvers.cloud_map_config import CloudMapResolverConfig
+from tailring_resolvers.k8s_config import K8sResolverConfig
 from tailring_runtime.config import (
     ConfigModel,
     Duration,
@@ -30,8 +30,6 @@ __all__ = [
 
 INTERVAL_DEFAULT_NS: Final = 5_000_000_000
 TIMEOUT_DEFAULT_NS: Final = 1_000_000_000
-
-_SUPPORTED: Final = "this version resolves by: static, dns, aws_cloud_map"
 
 
 def _some_hostnames(hostnames: tuple[str, ...]) -> tuple[str, ...]:
@@ -107,18 +105,14 @@ class ResolverConfig(ConfigModel):
     misses its list.
     """
 
-    refused: ClassVar[Mapping[str, str]] = {
-        "k8s": f"the Kubernetes API is not asked yet; {_SUPPORTED}. A headless "
-        "Service can be resolved by dns",
-    }
-
     static: StaticResolverConfig | None = None
     dns: DnsResolverConfig | None = None
+    k8s: K8sResolverConfig | None = None
     aws_cloud_map: CloudMapResolverConfig | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        blocks = (self.static, self.dns, self.aws_cloud_map)
+        blocks = (self.static, self.dns, self.k8s, self.aws_cloud_map)
         given = [block for block in blocks if block is not None]
         if not given:
             raise ValueError("no resolvers specified for the exporter")

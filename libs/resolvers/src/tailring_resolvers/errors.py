@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address
 
 from tailring_resolvers.halves import Family
 
-__all__ = ["PartialAnswer", "ResolutionError", "Throttled"]
+__all__ = [
+    "ApiRefusal",
+    "PartialAnswer",
+    "ResolutionError",
+    "Throttled",
+    "VersionGone",
+]
 
 
 class ResolutionError(Exception):
