@@ -89,6 +89,11 @@ class CloudMapResolver(PollingResolver):
         self._tell_left_out(found)
         return self._usable(found)
 
+    async def stop(self) -> None:
+        """Follow no more; a call under way ends by itself and is not heard."""
+        await super().stop()
+        self._client.close()
+
     async def _answer(self) -> tuple[Endpoint, ...]:
         instances = await self._instances()
         found = endpoints_of(instances, port=self._config.port)
