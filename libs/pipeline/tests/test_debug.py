@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
@@ -26,7 +28,8 @@ from tailring_pipeline import (
     ExporterMetrics,
     Rejected,
 )
-from tailring_pipeline.debug_text import detailed_text, normal_text, text_of_value
+from tailring_pipeline.debug_text import detailed_lines, normal_lines
+from tailring_pipeline.debug_values import text_of_value
 from tailring_runtime.metrics import Metrics
 from tailring_testkit import otlp
 from tailring_testkit.virtual_time import virtual_time
@@ -51,6 +54,10 @@ BATCH = Batch(PAYLOAD, 1)
 TESTDATA = Path(__file__).parent / "testdata"
 NORMAL = (TESTDATA / "debug_normal.txt").read_text()
 DETAILED = (TESTDATA / "debug_detailed.txt").read_text()
+
+
+def _text(lines: Callable[[Any], Iterator[str]], request: Message) -> str:
+    return "".join(f"{line}\n" for line in lines(request))
 
 
 def _exporter(**written: Any) -> DebugExporter:
@@ -95,7 +102,9 @@ def test_events_and_links_are_written_out() -> None:
     )
     event.attributes.append(KeyValue(key="k", value=AnyValue(string_value="v")))
     span.links.add(trace_id=TRACE_ID, span_id=SPAN_ID, dropped_attributes_count=4)
-    text = detailed_text(ExportTraceServiceRequest.FromString(otlp.request(span)))
+    text = _text(
+        detailed_lines, ExportTraceServiceRequest.FromString(otlp.request(span))
+    )
     assert text.endswith(
         "Events:\n"
         "SpanEvent #0\n"
@@ -116,7 +125,7 @@ def test_events_and_links_are_written_out() -> None:
 def test_schema_urls_are_shown_in_brackets() -> None:
     """The normal form names the schema of a resource and of a scope."""
     part = otlp.resource_spans([SPAN], schema_url="http://s")
-    text = normal_text(ExportTraceServiceRequest.FromString(otlp.request(part)))
+    text = _text(normal_lines, ExportTraceServiceRequest.FromString(otlp.request(part)))
     assert text.startswith("ResourceTraces #0 [http://s]\nScopeTraces #0 [http://s]\n")
 
 
@@ -127,7 +136,16 @@ def test_schema_urls_are_shown_in_brackets() -> None:
         (AnyValue(string_value="plain"), "plain"),
         (AnyValue(bool_value=False), "false"),
         (AnyValue(double_value=1.5), "1.5"),
-        (AnyValue(double_value=float("inf")), '"inf"'),
+        (AnyValue(double_value=float("inf")), "Infinity"),
+        (AnyValue(double_value=float("-inf")), "-Infinity"),
+        (AnyValue(double_value=float("nan")), "NaN"),
+        (AnyValue(double_value=1.0), "1"),
+        (AnyValue(double_value=-0.0), "-0"),
+        (AnyValue(double_value=1e20), "100000000000000000000"),
+        (AnyValue(double_value=1e21), "1e+21"),
+        (AnyValue(double_value=1.23e-6), "0.00000123"),
+        (AnyValue(double_value=1e-7), "1e-7"),
+        (AnyValue(double_value=5e-324), "5e-324"),
         (AnyValue(bytes_value=b"\x00\x01"), "AAE="),
         (
             AnyValue(
@@ -153,7 +171,9 @@ def test_every_kind_of_value_has_a_text(value: AnyValue, text: str) -> None:
 def test_a_time_beyond_every_calendar_is_a_number() -> None:
     """The largest time on the wire does not stop the exporter."""
     span = Span(name="s", start_time_unix_nano=2**64 - 1)
-    text = detailed_text(ExportTraceServiceRequest.FromString(otlp.request(span)))
+    text = _text(
+        detailed_lines, ExportTraceServiceRequest.FromString(otlp.request(span))
+    )
     assert "Start time     : 2554-07-21" in text
 
 

@@ -29,7 +29,7 @@ from tailring_otlpio.metrics import (
     ReceiverMetrics,
 )
 from tailring_otlpio.status import Answer, Outcome
-from tailring_otlpwire import WireError, count_spans, modernised, validate
+from tailring_otlpwire import WireError, count, modernised, validate
 from tailring_pipeline import KINDS, Batch, Consumer, Refused, Rejected, Signal
 from tailring_runtime.logs import get_logger
 from tailring_runtime.metrics import Metrics
@@ -167,7 +167,7 @@ class Intake:
         try:
             self.enter(size)
         except Refused as error:
-            items = _items_at_a_glance(payload)
+            items = _items_at_a_glance(payload, lane.kind)
             lane.counted.ended(Outcome.REFUSED, items)
             return status.refused(error)
         try:
@@ -179,7 +179,7 @@ class Intake:
         counted = lane.counted
         try:
             payload = modernised(payload)
-            items = validate(payload)
+            items = validate(payload, lane.kind)
         except WireError as error:
             counted.ended(Outcome.FAILURE, 0)
             return status.malformed(f"malformed request: {error}")
@@ -208,9 +208,9 @@ class Intake:
         return status.accepted()
 
 
-def _items_at_a_glance(payload: bytes) -> int:
+def _items_at_a_glance(payload: bytes, kind: int) -> int:
     """How many items a request has that nobody has looked at; 0 if it is malformed."""
     try:
-        return count_spans(modernised(payload))
+        return count(modernised(payload), kind)
     except WireError:
         return 0

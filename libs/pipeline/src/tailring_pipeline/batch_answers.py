@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from tailring_otlpwire import WireError, chunk, count_spans, validate
+from tailring_otlpwire import WireError, chunk, count, validate
 from tailring_pipeline.consumer import Batch, Refused, Rejected
 from tailring_pipeline.outcome import Outcome
+from tailring_pipeline.per_signal import KINDS
 
 __all__ = ["deliver_cut", "rejects_all", "shares_of"]
 
@@ -73,13 +74,13 @@ async def deliver_cut(
 
 def _pieces(batch: Batch, items_max: int) -> list[Batch]:
     """The pieces; the whole where its headers, repeated in each, outweigh the rest."""
-    payload = batch.payload
+    payload, kind = batch.payload, KINDS[batch.signal]
     try:
-        cut = chunk(payload, items_max, copies_bytes_max=len(payload))
+        cut = chunk(payload, items_max, copies_bytes_max=len(payload), kind=kind)
     except WireError:
-        validate(payload)  # raises unless it is the headers
+        validate(payload, kind)  # raises unless it is the headers
         return [batch]
-    return [Batch(piece, count_spans(piece), batch.signal) for piece in cut]
+    return [Batch(piece, count(piece, kind), batch.signal) for piece in cut]
 
 
 def _joined(batches: Sequence[Batch]) -> Batch:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+
 from tailring_otlpwire import WireError, chunk
 from tailring_pipeline.consumer import Batch
+from tailring_pipeline.per_signal import KINDS
 
 __all__ = ["cut_batch"]
 
@@ -14,6 +17,7 @@ def cut_batch(batch: Batch, bytes_max: int) -> list[Batch]:
     A single item may be larger, and so may items whose headers, repeated in each of the
     batches, would together be larger than ``batch``.
     """
+    signal, kind = batch.signal, KINDS[batch.signal]
     todo = [batch]
     done: list[Batch] = []
     # Headers are repeated in each part. Where they outweigh the items, repeating them
@@ -28,7 +32,9 @@ def cut_batch(batch: Batch, bytes_max: int) -> list[Batch]:
         # By their mean size first; what is still too large then is cut again.
         items_max = max(part.items // -(-size // bytes_max), 1)
         try:
-            payloads = chunk(part.payload, items_max, copies_bytes_max=spare_bytes)
+            payloads = chunk(
+                part.payload, items_max, copies_bytes_max=spare_bytes, kind=kind
+            )
         except WireError:
             done.append(part)
             continue
@@ -36,5 +42,5 @@ def cut_batch(batch: Batch, bytes_max: int) -> list[Batch]:
         items = [
             min(items_max, part.items - at * items_max) for at in range(len(payloads))
         ]
-        todo += [*map(Batch, payloads, items)][::-1]
+        todo += [*map(Batch, payloads, items, repeat(signal))][::-1]
     return done

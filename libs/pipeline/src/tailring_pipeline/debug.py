@@ -1,6 +1,6 @@
 """The ``debug`` exporter: shows what arrives to a person.
 
-``basic`` writes counts, ``normal`` adds a line for each span, ``detailed`` all of it.
+``basic`` writes counts, ``normal`` adds a line for each item, ``detailed`` all of it.
 Of the batches of one second the first ``sampling_initial`` are written and then each
 ``sampling_thereafter``-th; a batch that is not written is taken all the same. Batches
 are decoded here, and writing to a file or a terminal blocks the event loop: this is for
@@ -12,18 +12,25 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
 
-from tailring_pipeline.consumer import Batch, Rejected
+from tailring_pipeline import debug_logs, debug_metrics, debug_text
+from tailring_pipeline.consumer import Batch, Rejected, Signal
 from tailring_pipeline.debug_config import DebugConfig
-from tailring_pipeline.debug_text import detailed_text, normal_text
 from tailring_pipeline.exporter_metrics import ExporterMetrics
 from tailring_pipeline.sending_queue import SendingQueue
 from tailring_runtime.logs import get_logger
@@ -112,16 +119,15 @@ class _Writer:
     async def consume(self, batch: Batch) -> None:
         if not self._sampling.takes(asyncio.get_running_loop().time()):
             return
+        form = _FORMS[batch.signal]
         try:
-            request = ExportTraceServiceRequest.FromString(batch.payload)
+            request = form.request.FromString(batch.payload)
         except DecodeError as error:
             raise Rejected("malformed", str(error)) from error
-        counts = {"resource spans": len(request.resource_spans), "spans": batch.items}
-        self._write("Traces", counts)
-        if self._config.verbosity == "normal":
-            self._write(normal_text(request), {})
-        elif self._config.verbosity == "detailed":
-            self._write(detailed_text(request), {})
+        self._write(form.title, {**form.counts(request), form.items: batch.items})
+        lines = form.lines.get(self._config.verbosity)
+        if lines is not None:
+            self._write("".join(f"{line}\n" for line in lines(request)), {})
 
     def _write(self, message: str, fields: Mapping[str, int]) -> None:
         if self._config.use_internal_logger:
@@ -140,6 +146,54 @@ class _Writer:
 
     def _paths(self) -> tuple[str, ...]:
         return self._config.output_paths or ("stdout",)
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How batches of a signal are shown; ``lines`` by verbosity, basic has none."""
+
+    title: str
+    request: type[Message]
+    counts: Callable[[Any], dict[str, int]]
+    items: str
+    lines: Mapping[str, Callable[[Any], Iterator[str]]]
+
+
+_FORMS: Mapping[Signal, _Form] = {
+    Signal.TRACES: _Form(
+        title="Traces",
+        request=ExportTraceServiceRequest,
+        counts=lambda request: {"resource spans": len(request.resource_spans)},
+        items="spans",
+        lines={
+            "normal": debug_text.normal_lines,
+            "detailed": debug_text.detailed_lines,
+        },
+    ),
+    Signal.LOGS: _Form(
+        title="Logs",
+        request=ExportLogsServiceRequest,
+        counts=lambda request: {"resource logs": len(request.resource_logs)},
+        items="log records",
+        lines={
+            "normal": debug_logs.normal_lines,
+            "detailed": debug_logs.detailed_lines,
+        },
+    ),
+    Signal.METRICS: _Form(
+        title="Metrics",
+        request=ExportMetricsServiceRequest,
+        counts=lambda request: {
+            "resource metrics": len(request.resource_metrics),
+            "metrics": debug_metrics.count_metrics(request),
+        },
+        items="data points",
+        lines={
+            "normal": debug_metrics.normal_lines,
+            "detailed": debug_metrics.detailed_lines,
+        },
+    ),
+}
 
 
 class _Sampling:

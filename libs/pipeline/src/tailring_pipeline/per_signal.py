@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from tailring_otlpwire import LOGS, METRICS, TRACES
 from tailring_pipeline.consumer import Signal
 from tailring_runtime.metrics import MetricKind, MetricSpec
 
@@ -27,7 +28,7 @@ ITEMS: Final[Mapping[Signal, str]] = MappingProxyType(
 )
 # What `tailring_otlpwire` calls the requests of a signal.
 KINDS: Final[Mapping[Signal, int]] = MappingProxyType(
-    {Signal.TRACES: 0, Signal.LOGS: 1, Signal.METRICS: 2}
+    {Signal.TRACES: TRACES, Signal.LOGS: LOGS, Signal.METRICS: METRICS}
 )
 _UNITS: Final = {
     Signal.TRACES: "{spans}",
