@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from tailring_pipeline import Signal
 from tailring_router.config import LoadBalancingConfig
 
 STATIC = {"static": {"hostnames": ["a", "b"]}}
@@ -59,16 +60,60 @@ def test_retry_of_level_1_gets_the_usual_times() -> None:
     assert times == (5_000_000_000, 30_000_000_000, 300_000_000_000)
 
 
-@pytest.mark.parametrize("key", ["metric", "streamID", "resource", "traceid"])
-def test_keys_that_are_none_for_traces_are_refused(key: str) -> None:
+# Upstream's table: which key a signal may be routed by.
+ALLOWED = {
+    Signal.TRACES: {"", "traceID", "service", "attributes"},
+    Signal.LOGS: {"", "traceID", "service", "attributes", "resource"},
+    Signal.METRICS: {"", "service", "attributes", "resource", "metric", "streamID"},
+}
+KEYS = sorted({*ALLOWED[Signal.METRICS], "traceID", "traceid", "Service"})
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("signal", Signal)
+def test_a_signal_has_its_routing_keys(signal: Signal, key: str) -> None:
+    """Each signal is routed by the keys that upstream has for it, in any case exactly
+    as written; others do not fit, and that is said in upstream's words."""
+    attributes = ["a"] if key == "attributes" else []
+    config = _read(routing_key=key, routing_attributes=attributes)
+    told = list(config.unfit(signal.value))
+    if key in ALLOWED[signal]:
+        assert not told
+        return
+    written = key if signal is Signal.TRACES else f'"{key}"'
+    where = f"cannot configure loadbalancing {signal.value} exporter"
+    ((path, message),) = told
+    assert path == "routing_key"
+    assert message.startswith(f"{where}: unsupported routing_key: {written};")
+
+
+def test_each_signal_has_its_default_key() -> None:
+    """Traces go by trace id; logs and metrics by service."""
+    keys = {signal: _read().key_for(signal) for signal in Signal}
+    assert keys == {
+        Signal.TRACES: "traceID",
+        Signal.LOGS: "service",
+        Signal.METRICS: "service",
+    }
+    assert _read(routing_key="resource").key_for(Signal.LOGS) == "resource"
+
+
+def test_routing_by_attributes_needs_attributes() -> None:
+    """The words are upstream's; one text is a list of one."""
+    none = 'routing_attributes must be specified when routing_key is "attributes"'
+    assert none in _problems(routing_key="attributes")
+    one = _read(routing_key="attributes", routing_attributes="k8s.pod.name")
+    assert one.routing_attributes == ("k8s.pod.name",)
+
+
+@pytest.mark.parametrize("key", ["", "service"])
+def test_attributes_without_their_key_are_refused(key: str) -> None:
     """The words are upstream's."""
-    assert f"unsupported routing_key: {key}" in _problems(routing_key=key)
-
-
-@pytest.mark.parametrize("key", ["service", "attributes"])
-def test_keys_of_a_later_version_are_refused_with_a_reason(key: str) -> None:
-    """A key that upstream has and this version has not says so."""
-    assert "not in this version" in _problems(routing_key=key)
+    said = _problems(routing_key=key, routing_attributes=["a"])
+    assert (
+        'routing_attributes can only be used when routing_key is "attributes"; got'
+        f' "{key}". Remove routing_attributes or set routing_key to "attributes"'
+    ) in said
 
 
 def test_no_resolver_and_two_resolvers_are_refused() -> None:

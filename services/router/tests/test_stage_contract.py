@@ -72,4 +72,6 @@ class TestExporter(StageContract):
         config = LoadBalancingConfig.model_validate(
             {"resolver": {"static": {"hostnames": ["127.0.0.1:9"]}}, **keys}
         )
-        return LoadBalancingExporter(config, metrics=Metrics(), name="load_balancing")
+        return LoadBalancingExporter(
+            config, metrics=RouterMetrics(Metrics(), "load_balancing")
+        )

@@ -10,7 +10,7 @@ from tailring_otlpwire import COMPILED as WIRE_COMPILED
 from tailring_pipeline import Signal
 from tailring_router.config import LoadBalancingConfig
 from tailring_router.exporter import LoadBalancingExporter
-from tailring_router.metrics import EndpointSeries
+from tailring_router.metrics import EndpointSeries, RouterMetrics
 from tailring_runtime import lifecycle
 from tailring_runtime.config import CollectorConfig, ComponentId, Loaded
 from tailring_runtime.feed import Feed
@@ -69,9 +69,9 @@ class Routing:
             )
             return LoadBalancingExporter(
                 model,
-                metrics=metrics,
-                name=str(component),
-                endpoints=endpoints,
+                metrics=RouterMetrics(
+                    metrics, str(component), signal=signal, endpoints=endpoints
+                ),
                 credentials=credentials,
             )
 

@@ -8,22 +8,32 @@ ours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from tailring_otlpio import OtlpExporterConfig
-from tailring_pipeline import TopLevelQueue, TopLevelQueueConfig, TopLevelRetryConfig
+from tailring_pipeline import (
+    Signal,
+    TopLevelQueue,
+    TopLevelQueueConfig,
+    TopLevelRetryConfig,
+)
 from tailring_resolvers import ResolverConfig
-from tailring_runtime.config import ConfigModel, Duration, Int, Text
+from tailring_runtime.config import ConfigModel, Duration, Int, Text, TextList
 
-__all__ = ["BackendConfig", "LoadBalancingConfig", "ProtocolConfig"]
+__all__ = ["ROUTING_KEYS", "BackendConfig", "LoadBalancingConfig", "ProtocolConfig"]
 
 _GENERATION: Final[TypeAdapter[int]] = TypeAdapter(Int)
-_OTHER_KEYS: Final = {
-    "service": "routing by service is not in this version",
-    "attributes": "routing by attributes is not in this version",
-}
+# What each signal may be routed by, the default first; upstream's words for the rest.
+ROUTING_KEYS: Final[Mapping[Signal, tuple[str, ...]]] = MappingProxyType(
+    {
+        Signal.TRACES: ("traceID", "service", "attributes"),
+        Signal.LOGS: ("service", "traceID", "attributes", "resource"),
+        Signal.METRICS: ("service", "attributes", "resource", "metric", "streamID"),
+    }
+)
 
 
 class BackendConfig(OtlpExporterConfig):
@@ -44,18 +54,20 @@ class ProtocolConfig(ConfigModel):
 class LoadBalancingConfig(ConfigModel):
     """``exporters.loadbalancing`` / ``exporters.load_balancing``."""
 
-    refused: ClassVar[Mapping[str, str]] = {
-        "routing_attributes": "routing by attributes is not in this version",
-    }
-    harmless: ClassVar[Mapping[str, tuple[object, ...]]] = {
-        "routing_attributes": (None, []),
-    }
     spellings: ClassVar[Mapping[str, str]] = {"queue": "sending_queue"}
 
     routing_key: Text = Field(
         default="",
-        description="What a span's owner is chosen by; traceID is the only key of"
-        " this version, and the default for traces.",
+        description="What the backend of an item is chosen by. Traces: traceID (the"
+        " default), service, attributes. Logs: service (the default), traceID,"
+        " attributes, resource. Metrics: service (the default), attributes, resource,"
+        " metric, streamID.",
+    )
+    routing_attributes: TextList = Field(
+        default=(),
+        description="What `routing_key: attributes` reads, in this order: attributes of"
+        " the resource, the scope or the item; of traces also span.name and span.kind,"
+        " of logs log.severity and log.body.",
     )
     resolver: ResolverConfig = Field(
         description="Who the backends are: exactly one of static and dns."
@@ -91,19 +103,41 @@ class LoadBalancingConfig(ConfigModel):
             return {**data, "resolver": {}}
         return data
 
-    @field_validator("routing_key")
-    @classmethod
-    def _known_key(cls, value: str) -> str:
-        if value in ("", "traceID"):
-            return value
-        if value in _OTHER_KEYS:
-            raise ValueError(f"{_OTHER_KEYS[value]}; use traceID")
-        raise ValueError(f"unsupported routing_key: {value}")
-
     @field_validator("ring_generation", mode="before")
     @classmethod
     def _whole(cls, value: object) -> object:
         return _GENERATION.validate_python(value)
+
+    @model_validator(mode="after")
+    def _attributes_for_their_key(self) -> LoadBalancingConfig:
+        if self.routing_key == "attributes" and not self.routing_attributes:
+            raise ValueError(
+                'routing_attributes must be specified when routing_key is "attributes"'
+            )
+        if self.routing_key != "attributes" and self.routing_attributes:
+            raise ValueError(
+                "routing_attributes can only be used when routing_key is"
+                f' "attributes"; got "{self.routing_key}". Remove routing_attributes or'
+                ' set routing_key to "attributes"'
+            )
+        return self
+
+    def unfit(self, signal: str) -> Iterable[tuple[str, str]]:
+        """A key that upstream has not for this signal."""
+        keys = ROUTING_KEYS[Signal(signal)]
+        key = self.routing_key
+        if key and key not in keys:
+            # As upstream: in quotes, but not for traces.
+            written = key if signal == Signal.TRACES.value else f'"{key}"'
+            yield (
+                "routing_key",
+                f"cannot configure loadbalancing {signal} exporter: unsupported"
+                f" routing_key: {written}; for {signal} it may be {', '.join(keys)}",
+            )
+
+    def key_for(self, signal: Signal) -> str:
+        """What a signal is routed by."""
+        return self.routing_key or ROUTING_KEYS[signal][0]
 
     @property
     def level1_queue(self) -> TopLevelQueueConfig | None:

@@ -22,9 +22,8 @@ from tailring_router.client import Client, ForwarderSettings
 from tailring_router.config import LoadBalancingConfig
 from tailring_router.delivery import Dispatcher
 from tailring_router.fleet import Fleet, FleetSettings
-from tailring_router.metrics import Door, EndpointSeries, RouterMetrics
+from tailring_router.metrics import Door, RouterMetrics
 from tailring_runtime.losses import Loss
-from tailring_runtime.metrics import Metrics
 
 __all__ = ["LoadBalancingExporter"]
 
@@ -39,28 +38,28 @@ _MOMENT_S = 1.0
 
 
 class LoadBalancingExporter:
-    """A `Stage` and `Consumer`, made on the running loop; ``name`` is the id."""
+    """A `Stage` and `Consumer` of one signal, made on the running loop."""
 
     def __init__(
         self,
         config: LoadBalancingConfig,
         *,
-        metrics: Metrics,
-        name: str,
-        endpoints: EndpointSeries | None = None,
+        metrics: RouterMetrics,
         credentials: Credentials = PLAINTEXT,
     ) -> None:
-        """``endpoints`` is shared by the exporters of one process."""
         template = config.protocol.otlp
         level1 = config.level1_queue
-        router_metrics = RouterMetrics(metrics, name, endpoints=endpoints)
-        self.name = name
-        self._metrics = router_metrics
+        signal = metrics.signal
+        self.name = metrics.exporter
+        self._metrics = metrics
 
         def connect(address: str) -> Client:
-            return TraceClient(address, template, credentials=credentials)
+            return TraceClient(
+                address, template, credentials=credentials, signal=signal
+            )
 
-        fleet = Fleet(_fleet_settings(config), connect=connect, metrics=router_metrics)
+        settings = _fleet_settings(config)
+        fleet = Fleet(settings, connect=connect, metrics=metrics)
         queue = template.sending_queue
         # Level 1 has answered and bounds what it holds: level 2 holds nobody up.
         bounded = level1 is not None and level1.acknowledges_early
@@ -72,12 +71,12 @@ class LoadBalancingExporter:
                     queue.enabled and queue.block_on_overflow and not bounded
                 ),
             ),
-            resolver=build_resolver(config.resolver, metrics=metrics),
+            resolver=build_resolver(config.resolver, metrics=metrics.registry),
             fleet=fleet,
             dispatcher=Dispatcher(
                 fleet,
                 retry=config.retry_on_failure,
-                metrics=router_metrics,
+                metrics=metrics,
                 acknowledged=bounded,
             ),
         )
@@ -86,7 +85,9 @@ class LoadBalancingExporter:
             self._queue = SendingQueue(
                 _at_once(level1),
                 consumer=self._balancer,
-                metrics=ExporterMetrics(metrics, name, counts_sending=False),
+                metrics=ExporterMetrics(
+                    metrics.registry, self.name, signal=signal, counts_sending=False
+                ),
             )
 
     @property

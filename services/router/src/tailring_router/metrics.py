@@ -1,12 +1,13 @@
 """The router's metrics: a closed list, and the few places that add to them.
 
-Spans leave the router by one door each, so that at any time
+Items (spans, log records, data points) leave the router by one door each, so that at
+any time, for each signal
 
     received = held + sum over all doors
 
 Counted per backend (label ``exporter`` = ``<component id>/<endpoint>``): what was
-sent and what failed for good. The same spans are not counted a second time under
-the bare component id, so ``sum by (exporter)`` shows every span once.
+sent and what failed for good. The same items are not counted a second time under
+the bare component id, so ``sum by (exporter)`` shows every item once.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from tailring_pipeline import ExporterMetrics
+from tailring_pipeline import ExporterMetrics, Signal, per_signal
 from tailring_router.part import Outcome, Result
 from tailring_runtime.metrics import Counter, Histogram, Metrics, MetricSpec
 
-__all__ = ["SPECS", "BackendMetrics", "Door", "EndpointSeries", "RouterMetrics"]
+__all__ = ["BackendMetrics", "Door", "EndpointSeries", "RouterMetrics"]
 
 
 class Door(Enum):
-    """How a span leaves the router; the value is the metric's label."""
+    """How an item leaves the router; the value is the metric's label."""
 
     DELIVERED = "delivered"
     """Acknowledged by its backend."""
@@ -34,6 +35,8 @@ class Door(Enum):
     """Given back to the sender, who was told to send it again."""
     REJECTED = "rejected"
     """Refused for good, by its backend or as malformed; lost."""
+    UNROUTABLE = "unroutable"
+    """Has no routing key (metrics without service.name, routed by service); lost."""
     EXPIRED = "retries_exhausted"
     """Acknowledged early and then given up after every retry; lost."""
     ABANDONED = "abandoned"
@@ -42,48 +45,37 @@ class Door(Enum):
     """Acknowledged early and still held when the drain's deadline passed; lost."""
 
 
-RECEIVED = MetricSpec(
-    name="tailring_router_received_spans",
-    kind="counter",
-    unit="{spans}",
+RECEIVED = per_signal(
+    "tailring_router_received_{items}",
+    help="{items} that reached the load-balancing exporter.",
     labels=("exporter",),
-    help="Spans that reached the load-balancing exporter.",
 )
-LEFT = MetricSpec(
-    name="tailring_router_left_spans",
-    kind="counter",
-    unit="{spans}",
+LEFT = per_signal(
+    "tailring_router_left_{items}",
+    help="{items} that left the load-balancing exporter, by the door they took.",
     labels=("exporter", "door"),
-    help="Spans that left the load-balancing exporter, by the door they took.",
 )
-HELD = MetricSpec(
-    name="tailring_router_held_spans",
+HELD = per_signal(
+    "tailring_router_held_{items}",
     kind="gauge",
-    unit="{spans}",
+    help="{items} that were received and have not left.",
     labels=("exporter",),
-    help="Spans that were received and have not left.",
 )
-MOVED = MetricSpec(
-    name="tailring_router_moved_spans",
-    kind="counter",
-    unit="{spans}",
+MOVED = per_signal(
+    "tailring_router_moved_{items}",
+    help="{items} that were partitioned again because their backend left the ring.",
     labels=("exporter",),
-    help="Spans that were partitioned again because their backend left the ring.",
 )
-RETRIED = MetricSpec(
-    name="tailring_router_retried_spans",
-    kind="counter",
-    unit="{spans}",
+RETRIED = per_signal(
+    "tailring_router_retried_{items}",
+    help="{items} that were partitioned again by level 1's retry.",
     labels=("exporter",),
-    help="Spans that were partitioned again by level 1's retry.",
 )
-DOUBTED = MetricSpec(
-    name="tailring_router_doubted_spans",
-    kind="counter",
-    unit="{spans}",
-    labels=("exporter",),
-    help="Spans in requests that a backend never answered: it did not in time, or the"
+DOUBTED = per_signal(
+    "tailring_router_doubted_{items}",
+    help="{items} in requests that a backend never answered: it did not in time, or the"
     " connection broke. They are sent again, so at most as many have come twice.",
+    labels=("exporter",),
 )
 LATENCY = MetricSpec(
     name="otelcol_loadbalancer_backend_latency",
@@ -100,7 +92,6 @@ OUTCOME = MetricSpec(
     labels=("endpoint", "success"),
     help="Requests to a backend by whether it took them.",
 )
-SPECS = (RECEIVED, LEFT, HELD, MOVED, RETRIED, DOUBTED, LATENCY, OUTCOME)
 
 
 class RouterMetrics:
@@ -111,24 +102,28 @@ class RouterMetrics:
         metrics: Metrics,
         exporter: str,
         *,
+        signal: Signal = Signal.TRACES,
         endpoints: EndpointSeries | None = None,
     ) -> None:
         """``endpoints`` is shared by all exporters of a process."""
-        self._metrics = metrics
-        self._endpoints = endpoints or EndpointSeries(metrics)
+        self.registry = metrics
+        self.endpoints = endpoints or EndpointSeries(metrics)
         self.exporter = exporter
-        self.received = metrics.counter(RECEIVED, exporter=exporter)
-        self.moved = metrics.counter(MOVED, exporter=exporter)
-        self.retried = metrics.counter(RETRIED, exporter=exporter)
-        self.doubted = metrics.counter(DOUBTED, exporter=exporter)
+        self.signal = signal
+        self.received = metrics.counter(RECEIVED[signal], exporter=exporter)
+        self.moved = metrics.counter(MOVED[signal], exporter=exporter)
+        self.retried = metrics.counter(RETRIED[signal], exporter=exporter)
+        self.doubted = metrics.counter(DOUBTED[signal], exporter=exporter)
         self._left = {
-            door: metrics.counter(LEFT, exporter=exporter, door=door.value)
+            door: metrics.counter(LEFT[signal], exporter=exporter, door=door.value)
             for door in Door
         }
 
-    def watch_held(self, held_spans: Callable[[], int]) -> None:
-        """Expose what ``held_spans`` answers: spans that have not left."""
-        self._metrics.gauge_callback(HELD, held_spans, exporter=self.exporter)
+    def watch_held(self, held_items: Callable[[], int]) -> None:
+        """Expose what ``held_items`` answers: items that have not left."""
+        self.registry.gauge_callback(
+            HELD[self.signal], held_items, exporter=self.exporter
+        )
 
     def left(self, door: Door, spans: int) -> None:
         """``spans`` went through ``door``."""
@@ -146,13 +141,7 @@ class RouterMetrics:
 
     def backend(self, address: str) -> BackendMetrics:
         """The counters of one backend; `BackendMetrics.remove` ends its series."""
-        return BackendMetrics(
-            self._metrics,
-            f"{self.exporter}/{address}",
-            address=address,
-            endpoints=self._endpoints,
-            doubted=self.doubted,
-        )
+        return BackendMetrics(self, address)
 
 
 @dataclass(slots=True)
@@ -169,17 +158,19 @@ class EndpointSeries:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._endpoints: dict[str, _Endpoint] = {}
-        self._exporters: dict[str, int] = {}
+        self._exporters: dict[tuple[str, Signal], int] = {}
 
-    def enter(self, exporter: str) -> None:
-        """One more uses the series of an exporter's label."""
-        self._exporters[exporter] = self._exporters.get(exporter, 0) + 1
+    def enter(self, exporter: ExporterMetrics) -> None:
+        """One more uses the series of an exporter's label and signal."""
+        key = (exporter.exporter_id, exporter.signal)
+        self._exporters[key] = self._exporters.get(key, 0) + 1
 
-    def leave(self, exporter: str) -> bool:
+    def leave(self, exporter: ExporterMetrics) -> bool:
         """One less uses them; whether it was the last one."""
-        left = self._exporters.pop(exporter) - 1
+        key = (exporter.exporter_id, exporter.signal)
+        left = self._exporters.pop(key) - 1
         if left:
-            self._exporters[exporter] = left
+            self._exporters[key] = left
         return not left
 
     def open(self, endpoint: str) -> _Endpoint:
@@ -212,23 +203,19 @@ class EndpointSeries:
 class BackendMetrics:
     """What one backend was sent and how it answered."""
 
-    def __init__(
-        self,
-        metrics: Metrics,
-        exporter: str,
-        *,
-        address: str,
-        endpoints: EndpointSeries,
-        doubted: Counter,
-    ) -> None:
-        """``exporter`` is the label: the component's id, a slash, the address.
-        ``doubted`` is shared by all backends."""
+    def __init__(self, router: RouterMetrics, address: str) -> None:
+        """The label ``exporter`` is the component's id, a slash, the address."""
         self._address = address
-        self._doubted = doubted
-        self._endpoints = endpoints
-        self._series = endpoints.open(self._address)
-        endpoints.enter(exporter)
-        self.exporter = ExporterMetrics(metrics, exporter, doors=())
+        self._doubted = router.doubted
+        self._endpoints = router.endpoints
+        self._series = self._endpoints.open(address)
+        self.exporter = ExporterMetrics(
+            router.registry,
+            f"{router.exporter}/{address}",
+            signal=router.signal,
+            doors=(),
+        )
+        self._endpoints.enter(self.exporter)
 
     def tried(self, result: Result, *, spans: int, took_ms: float) -> None:
         """One request of ``spans`` was answered, or not, after ``took_ms``."""
@@ -254,6 +241,6 @@ class BackendMetrics:
 
     def remove(self) -> None:
         """End the series of this backend; it left the ring and was drained."""
-        if self._endpoints.leave(self.exporter.exporter_id):
+        if self._endpoints.leave(self.exporter):
             self.exporter.remove()
         self._endpoints.close(self._address)
