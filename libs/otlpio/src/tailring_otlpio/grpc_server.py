@@ -30,6 +30,7 @@ from tailring_otlpio import status
 from tailring_otlpio.guard import Guard
 from tailring_otlpio.health_service import HealthService
 from tailring_otlpio.intake import Intake, Lane
+from tailring_otlpio.message_timeout import MessageTimeout
 from tailring_otlpio.metrics import ReceiverMetrics
 from tailring_otlpio.receiver_config import GrpcServerConfig, KeepaliveServerConfig
 from tailring_otlpio.rpc_status import STATUS_DETAILS, response_proto, status_proto
@@ -51,6 +52,7 @@ _MESSAGE_CHARS_MAX: Final = 1024
 # From the connection to the client's first frame, TLS included; grpcio's is 2 minutes.
 _HANDSHAKE_MS: Final = 20_000
 _NS_PER_MS: Final = 1_000_000
+_NS_PER_S: Final = 1_000_000_000
 
 Options = list[tuple[str, Any]]
 _Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -88,6 +90,7 @@ class GrpcServer(grpc.GenericRpcHandler):
             self._handlers[EXPORT[signal]] = grpc.stream_unary_rpc_method_handler(
                 export
             )
+        self._messages = MessageTimeout(config.read_timeout / _NS_PER_S)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -102,6 +105,7 @@ class GrpcServer(grpc.GenericRpcHandler):
         except RuntimeError as error:
             raise StartError(f"cannot listen on {address} (gRPC): {error}") from error
         await server.start()
+        self._messages.start()
         self._server = server
 
     def _listen(self, server: grpc.aio.Server, address: str) -> int:
@@ -119,6 +123,7 @@ class GrpcServer(grpc.GenericRpcHandler):
         """Take no new calls; cut those in flight after ``grace_s``. Safe twice."""
         if self._server is not None:
             await self._server.stop(grace_s)
+        self._messages.stop()
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
@@ -129,7 +134,11 @@ class GrpcServer(grpc.GenericRpcHandler):
     async def _export(self, lane: Lane, _stream: object, context: _Context) -> bytes:
         if self._guard.auth is not None:
             await self._admit(context, lane)
-        payload = await context.read()
+        try:
+            payload = await self._messages.read(context.read())
+        except TimeoutError:
+            lane.counted.ended(Outcome.FAILURE, 0)
+            await _abort(context, status.too_slow())
         if isinstance(payload, bytes):
             answer = await self._answer(payload, lane)
         else:

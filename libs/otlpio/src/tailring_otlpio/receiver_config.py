@@ -180,6 +180,12 @@ class GrpcServerConfig(_ServerConfig):
         le=2**31 - 1,
         description="Calls at once on one connection; 0: no limit.",
     )
+    read_timeout: Duration = Field(
+        default=60 * SECOND_NS,
+        ge=0,
+        description="How long the message of a call may take to arrive (ours); 0: no"
+        " limit.",
+    )
     keepalive: KeepaliveServerConfig = KeepaliveServerConfig()
 
     @property

@@ -38,6 +38,7 @@ __all__ = [
     "refused",
     "rejected",
     "too_large",
+    "too_slow",
     "unauthenticated",
     "unsupported_encoding",
 ]
@@ -170,6 +171,12 @@ def too_large(detail: str) -> Answer:
     """The request is larger than this receiver takes; final, so without a delay."""
     code = StatusCode.RESOURCE_EXHAUSTED
     return Answer(Outcome.FAILURE, code, detail, http_status=413)
+
+
+def too_slow() -> Answer:
+    """The request did not arrive in time; it may the next time."""
+    code = StatusCode.DEADLINE_EXCEEDED
+    return Answer(Outcome.FAILURE, code, "the message did not arrive in time", 408)
 
 
 def unsupported_encoding(encoding: str) -> Answer:
