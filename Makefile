@@ -18,7 +18,7 @@ COMPILE ?= $(shell command -v $${CC:-cc} >/dev/null 2>&1 && $(PYTHON) -c '$(CAN_
 HOT := $(shell sed -e 's/\#.*//' tools/hot.txt)
 export TAILRING_COMPILE := $(COMPILE)
 
-.PHONY: install run test test-pure check interop bench fmt lint type sim fuzz docs pins clean
+.PHONY: install run test test-pure check interop bench fmt lint type sim fuzz faults kills outage docs pins clean
 
 # ---------------------------------------------------------------- installing
 
@@ -83,6 +83,17 @@ fuzz: install
 	@mkdir -p build/fuzz/corpus
 	$(BIN)/python libs/otlpwire/fuzz/fuzz_wire.py -max_total_time=$(FUZZ_SECONDS) \
 		-artifact_prefix=build/fuzz/ $(ARGS) build/fuzz/corpus
+
+# Faults under load, with real processes; each prints a table of what came of it.
+faults: install
+	$(BIN)/python -m tests.faults backends $(ARGS)
+
+KILLS ?= 20
+kills: install
+	$(BIN)/python -m tests.faults kills --kills $(KILLS) $(ARGS)
+
+outage: install
+	$(BIN)/python -m tests.faults outage $(ARGS)
 
 # ---------------------------------------------------------------- housekeeping
 

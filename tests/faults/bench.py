@@ -41,9 +41,12 @@ class Bench:
     backends: list[Recorder]
     proxy: TcpProxy
     dns: DnsServer
+    lasts_s: float
+    """How long the fault goes on."""
     target: str
     """Where the router, or the peer, takes OTLP/gRPC."""
     child: Child
+    ready_url: str
     metrics_port: int
     """0: the peer, whose metrics are not asked for."""
 
@@ -61,19 +64,34 @@ class Bench:
         return prom.scrape(self.metrics_port) if self.metrics_port else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Tier:
+    target: str
+    child: Child
+    ready_url: str
+    metrics_port: int
+
+
 @asynccontextmanager
 async def running_bench(
-    folder: Path, *, exporter: Yaml, reached: Reached = "directly", peer: bool = False
+    folder: Path,
+    *,
+    exporter: Yaml,
+    reached: Reached = "directly",
+    lasts_s: float = 0.0,
+    peer: bool = False,
 ) -> AsyncIterator[Bench]:
     """``exporter`` adds keys to the balancing exporter."""
     port = ports.free_port()
     hosts = [_HOST.format(_HOST_FIRST + number) for number in range(BACKENDS)]
     loop = asyncio.get_running_loop()
     with ExitStack() as stack:
-        backends = [
-            stack.enter_context(Recorder(folder, host=host, port=port))
-            for host in hosts
-        ]
+        backends = [Recorder(folder, host=host, port=port) for host in hosts]
+        for backend in backends:
+            stack.callback(backend.stop)
+        async with asyncio.TaskGroup() as group:
+            for backend in backends:
+                group.create_task(asyncio.to_thread(backend.start))
         dns = stack.enter_context(DnsServer())
         dns.set(_NAME, *hosts)
         async with TcpProxy(port, host=hosts[0]) as proxy:
@@ -85,10 +103,18 @@ async def running_bench(
                 resolver = _dns(dns, port)
             start = _peer if peer else _router
             service = start(folder, {"resolver": resolver, **exporter})
-            bench = await loop.run_in_executor(None, service.__enter__)
+            tier = await loop.run_in_executor(None, service.__enter__)
             try:
-                target, child, metrics_port = bench
-                yield Bench(backends, proxy, dns, target, child, metrics_port)
+                yield Bench(
+                    backends,
+                    proxy,
+                    dns,
+                    lasts_s=lasts_s,
+                    target=tier.target,
+                    child=tier.child,
+                    ready_url=tier.ready_url,
+                    metrics_port=tier.metrics_port,
+                )
             finally:
                 await loop.run_in_executor(None, service.__exit__, None, None, None)
 
@@ -105,14 +131,15 @@ def _dns(server: DnsServer, port: int) -> Yaml:
 
 
 @contextmanager
-def _router(folder: Path, exporter: Yaml) -> Iterator[tuple[str, Child, int]]:
+def _router(folder: Path, exporter: Yaml) -> Iterator[_Tier]:
     keys = {key: value for key, value in exporter.items() if key != "resolver"}
     with services.router(folder, exporter["resolver"], exporter=keys) as router:
-        yield router.target, router.child, router.metrics_port
+        ready_url = f"http://127.0.0.1:{router.health_port}/readyz"
+        yield _Tier(router.target, router.child, ready_url, router.metrics_port)
 
 
 @contextmanager
-def _peer(folder: Path, exporter: Yaml) -> Iterator[tuple[str, Child, int]]:
+def _peer(folder: Path, exporter: Yaml) -> Iterator[_Tier]:
     target = f"127.0.0.1:{ports.free_port()}"
     grpc = {"endpoint": target, "max_recv_msg_size_mib": 64}
     config = {
@@ -125,4 +152,5 @@ def _peer(folder: Path, exporter: Yaml) -> Iterator[tuple[str, Child, int]]:
         },
     }
     with servers.otelcol(config, folder) as collector:
-        yield target, collector.child, 0
+        ready_url = f"http://127.0.0.1:{collector.health_port}/"
+        yield _Tier(target, collector.child, ready_url, 0)

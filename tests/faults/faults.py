@@ -1,7 +1,7 @@
 """What may happen to a backend while data flows, each with its end.
 
-A fault is two steps, *strike* and *mend*, either of which may take its time. The name
-is what the command line and the table of results call it.
+A fault is two steps: *strike*, which goes on for as long as the fault lasts, and
+*mend*. The name is what the command line and the table of results call it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ __all__ = ["FAULTS", "Fault"]
 Step = Callable[[Bench], Awaitable[None]]
 _SLOW_S = 5.0
 _RETRY_AFTER_S = 1.0
-# Of a rolling change: between one backend that leaves, or comes, and the next.
-_ROLL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +78,25 @@ async def _unmute(bench: Bench) -> None:
 async def _roll(bench: Bench) -> None:
     """One backend after the other leaves the list and comes back, as in a rollout."""
     everybody = range(BACKENDS)
+    step_s = bench.lasts_s / (2 * BACKENDS)
     for one in everybody:
         bench.list_backends(*(other for other in everybody if other != one))
-        await asyncio.sleep(_ROLL_S)
+        await asyncio.sleep(step_s)
         bench.list_backends(*everybody)
-        await asyncio.sleep(_ROLL_S)
+        await asyncio.sleep(step_s)
+
+
+def _lasting(step: Step) -> Step:
+    async def strike(bench: Bench) -> None:
+        """Do it, and leave it so for as long as the fault lasts."""
+        await step(bench)
+        await _wait(bench)
+
+    return strike
+
+
+async def _wait(bench: Bench) -> None:
+    await asyncio.sleep(bench.lasts_s)
 
 
 async def _nothing(_bench: Bench) -> None:
@@ -95,13 +107,13 @@ _EXHAUSTED = Answer(
     grpc.StatusCode.RESOURCE_EXHAUSTED, "too much", retry_after_s=_RETRY_AFTER_S
 )
 _ALL: Sequence[Fault] = (
-    Fault("none", _nothing, _nothing),
-    Fault("kill", _kill, _start),
-    Fault("stop", _stop, _continue),
-    Fault("slow", _answering(Answer(delay_s=_SLOW_S)), _answering(OK)),
-    Fault("exhausted", _answering(_EXHAUSTED), _answering(OK)),
-    Fault("cut", _cut, _cut, "by proxy"),
-    Fault("mute", _mute, _unmute, "by proxy"),
+    Fault("none", _wait, _nothing),
+    Fault("kill", _lasting(_kill), _start),
+    Fault("stop", _lasting(_stop), _continue),
+    Fault("slow", _lasting(_answering(Answer(delay_s=_SLOW_S))), _answering(OK)),
+    Fault("exhausted", _lasting(_answering(_EXHAUSTED)), _answering(OK)),
+    Fault("cut", _lasting(_cut), _cut, "by proxy"),
+    Fault("mute", _lasting(_mute), _unmute, "by proxy"),
     Fault("rolling", _roll, _nothing, "by name"),
 )
 FAULTS = {fault.name: fault for fault in _ALL}

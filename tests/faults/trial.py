@@ -9,23 +9,25 @@ may have come twice, and no more.
 from __future__ import annotations
 
 import asyncio
-from array import array
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.faults.bench import Bench, running_bench
+from tests.faults.counted import counted
 from tests.faults.faults import Fault
 
 from tailring_testkit.numbered import SPANS_PER_TRACE, Load
 from tailring_testkit.pressure import Pressed, Pressure
 
-__all__ = ["Result", "Shape", "counted", "run_trial"]
+__all__ = ["Result", "Shape", "run_trial"]
 
 _DOUBTED = "tailring_router_doubted_spans_total"
+# Of a load that is large enough for what is in flight to be a small share of it.
 _DUPLICATES_SHARE = 0.001
+_LARGE_SPANS = 1_000_000
 _MEND_S = 60.0
 
 
@@ -75,7 +77,8 @@ class Result:
                 f"{self.duplicates} spans came twice, the fate of {self.doubted} was"
                 " unknown"
             )
-        if self.duplicates >= max(1, self.spans * _DUPLICATES_SHARE):
+        most = self.spans * _DUPLICATES_SHARE
+        if self.spans >= _LARGE_SPANS and self.duplicates >= most:
             found.append(f"{self.duplicates} of {self.spans} spans came twice")
         if self.split_traces:
             found.append(f"{self.split_traces} traces came to several backends")
@@ -94,7 +97,11 @@ async def _trial(fault: Fault, shape: Shape, folder: Path, *, peer: bool) -> Res
     exporter = {"protocol": {"otlp": {"tls": {"insecure": True}}}, **shape.exporter}
     loop = asyncio.get_running_loop()
     async with running_bench(
-        folder, exporter=exporter, reached=fault.reached, peer=peer
+        folder,
+        exporter=exporter,
+        reached=fault.reached,
+        lasts_s=shape.lasts_s,
+        peer=peer,
     ) as bench:
         begun_s = loop.time()
         pressure = Pressure(
@@ -109,7 +116,7 @@ async def _trial(fault: Fault, shape: Shape, folder: Path, *, peer: bool) -> Res
             await asyncio.to_thread(bench.child.stop, grace_s=_MEND_S)
         page = bench.metrics()
         doubted = int(page.total(_DOUBTED)) if page is not None else 0
-    tally = counted(load, [one.numbers() for one in bench.backends])
+    tally = counted(load, pressed, [one.numbers() for one in bench.backends])
     return Result(
         fault.name,
         load.spans,
@@ -130,40 +137,8 @@ async def _struck(bench: Bench, fault: Fault, shape: Shape) -> AsyncIterator[Non
         """Begin and end the fault in time."""
         await asyncio.sleep(shape.strikes_s)
         await fault.strike(bench)
-        await asyncio.sleep(shape.lasts_s)
         await fault.mend(bench)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(strike())
         yield
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """What the files of the backends say of a load."""
-
-    lost: int
-    duplicates: int
-    split_traces: int
-
-
-def counted(load: Load, taken: Sequence[array[int]]) -> Counted:
-    """Hold what each backend took against the load: every span once."""
-    times = bytearray(load.spans)
-    owner: array[int] = array("b", bytes(load.traces))
-    split: set[int] = set()
-    for backend, numbers in enumerate(taken, start=1):
-        for trace in _ticked(numbers, times):
-            if owner[trace] not in (0, backend):
-                split.add(trace)
-            owner[trace] = backend
-    duplicates = sum(map(len, taken)) - (load.spans - times.count(0))
-    return Counted(times.count(0), duplicates, len(split))
-
-
-def _ticked(numbers: array[int], times: bytearray) -> Iterable[int]:
-    """Tick the spans off; yields the trace of each."""
-    for number in numbers:
-        at = number - 1
-        times[at] = min(times[at] + 1, 255)
-        yield at // SPANS_PER_TRACE

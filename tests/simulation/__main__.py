@@ -5,6 +5,7 @@ One seed prints its whole history, and what broke; several print those that fail
 
 from __future__ import annotations
 
+import argparse
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,7 +16,13 @@ from tests.simulation.world import SimulationFailed, root_cause, run_seed
 
 def main(arguments: Sequence[str]) -> int:
     """The exit code: 1 when a seed broke a rule."""
-    first, last = int(arguments[0]), int(arguments[-1])
+    about = (__doc__ or "").partition("\n")[2]
+    parser = argparse.ArgumentParser("python -m tests.simulation", description=about)
+    parser.add_argument("first", type=int, help="a seed")
+    parser.add_argument("last", type=int, nargs="?", help="the last seed of a range")
+    given = parser.parse_args(arguments)
+    first = given.first
+    last = first if given.last is None else given.last
     if first == last:
         return _tell(first)
     failed = 0

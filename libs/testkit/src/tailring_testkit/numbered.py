@@ -33,6 +33,9 @@ _MESSAGE_BYTES_MAX = 256 << 20
 _TIMEOUT_S = 60.0
 
 
+_PLACES = ((0, 2, 4, 6), (1, 3, 5, 7))
+
+
 class _Template:
     """A request of one span of each of ``traces`` traces, for each of some places."""
 
@@ -85,10 +88,7 @@ class Load:
         self._traces_per_block = traces_per_request
         self.traces = spans // SPANS_PER_TRACE
         self.trace_ids = random.Random(seed).randbytes(16 * self.traces)
-        self._templates = [
-            _Template(places, traces_per_request)
-            for places in ((0, 2, 4, 6), (1, 3, 5, 7))
-        ]
+        self._templates = [_Template(places, traces_per_request) for places in _PLACES]
 
     def requests(self) -> Iterator[bytes]:
         """All requests; even spans of a block, its odd spans, the next block."""
@@ -97,6 +97,14 @@ class Load:
             ids = self.trace_ids[block * size : block * size + size]
             for template in self._templates:
                 yield template.filled(block, ids)
+
+    def numbers_of(self, request: int) -> Iterator[int]:
+        """The numbers of the spans of one of `requests`, counted from 0."""
+        block, template = divmod(request, len(_PLACES))
+        first = 1 + block * self._traces_per_block * SPANS_PER_TRACE
+        for trace in range(self._traces_per_block):
+            for place in _PLACES[template]:
+                yield first + trace * SPANS_PER_TRACE + place
 
 
 class Tally:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -44,10 +45,11 @@ _RECONNECT_MS = 200
 
 @dataclass(slots=True)
 class Pressed:
-    """What came of a load; ``late_s`` is from a request's due time to its answer."""
+    """What came of a load. ``acknowledged`` has the requests of the load, by their
+    number, that were; ``late_s`` is from a request's due time to its answer."""
 
     requests: int = 0
-    acknowledged: int = 0
+    acknowledged: array[int] = field(default_factory=lambda: array("I"))
     refusals: int = 0
     rejected: int = 0
     given_up: int = 0
@@ -58,6 +60,13 @@ class Pressed:
         """The lateness that ``share`` of the acknowledged requests did not exceed."""
         ordered = sorted(self.late_s) or [0.0]
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    number: int
+    payload: bytes
+    due_s: float
 
 
 class Pressure:
@@ -81,8 +90,9 @@ class Pressure:
         self._room = asyncio.Semaphore(outstanding_max)
         self._random = random.Random(1)
 
-    async def run(self, load: Load) -> Pressed:
-        """Send the whole load; returns when every request has its last answer."""
+    async def run(self, load: Load, *, until: asyncio.Event | None = None) -> Pressed:
+        """Send the whole load, or of it what is due before ``until`` is set; returns
+        when every request that was sent has its last answer."""
         options = (
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.initial_reconnect_backoff_ms", _RECONNECT_MS),
@@ -96,47 +106,39 @@ class Pressure:
         due_s = loop.time()
         try:
             async with asyncio.TaskGroup() as group:
-                for payload in load.requests():
+                for number, payload in enumerate(load.requests()):
                     await asyncio.sleep(max(0.0, due_s - loop.time()))
                     await self._room.acquire()
-                    group.create_task(self._send(next(turns), payload, due_s))
+                    if until is not None and until.is_set():
+                        break
+                    request = _Request(number, payload, due_s)
+                    group.create_task(self._send(next(turns), request))
                     due_s += gap_s
         finally:
             for channel in channels:
                 await channel.close()
         return self.pressed
 
-    async def _send(
-        self,
-        export: Export,
-        payload: bytes,
-        due_s: float,
-    ) -> None:
-        pressed = self.pressed
-        pressed.requests += 1
+    async def _send(self, export: Export, request: _Request) -> None:
+        self.pressed.requests += 1
         wait_s = _BACKOFF_FIRST_S
         try:
             for _ in range(self._attempts_max):
-                asked_s = await self._attempt(export, payload, due_s)
+                asked_s = await self._attempt(export, request)
                 if asked_s is None:
                     return
                 jitter = 0.5 + self._random.random()
                 await asyncio.sleep(max(asked_s, wait_s * jitter))
                 wait_s = min(_BACKOFF_MAX_S, wait_s * 1.5)
-            pressed.given_up += 1
+            self.pressed.given_up += 1
         finally:
             self._room.release()
 
-    async def _attempt(
-        self,
-        export: Export,
-        payload: bytes,
-        due_s: float,
-    ) -> float | None:
+    async def _attempt(self, export: Export, request: _Request) -> float | None:
         """Send once; None when that is the end of it, else the delay asked for."""
         pressed = self.pressed
         try:
-            await export(payload, timeout=self._timeout_s)
+            await export(request.payload, timeout=self._timeout_s)
         except grpc.aio.AioRpcError as error:
             code = error.code()
             pressed.codes[code.name] = pressed.codes.get(code.name, 0) + 1
@@ -145,8 +147,9 @@ class Pressure:
                 return None
             pressed.refusals += 1
             return _asked_s(error)
-        pressed.acknowledged += 1
-        pressed.late_s.append(asyncio.get_running_loop().time() - due_s)
+        late_s = asyncio.get_running_loop().time() - request.due_s
+        pressed.acknowledged.append(request.number)
+        pressed.late_s.append(late_s)
         return None
 
 
