@@ -1,6 +1,6 @@
 """An OTLP backend on a real port whose answers are scripted.
 
-A grpc.aio server that keeps the bytes of every trace request it took. What it
+A grpc.aio server that keeps the bytes of every request it took, by signal. What it
 answers is decided per request: by the next entry of the script, else by
 ``backend.answer``. `stop` and `start` again keep the port, so that a backend that
 goes away and comes back is two calls.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import grpc
 import grpc.aio
@@ -28,6 +29,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from tailring_pipeline import Batch, Signal
+from tailring_testkit.signals import EXPORT
+
 __all__ = [
     "EXPORT_TRACES",
     "OK",
@@ -38,7 +42,7 @@ __all__ = [
     "status_details",
 ]
 
-EXPORT_TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+EXPORT_TRACES = EXPORT[Signal.TRACES]
 _MESSAGE_BYTES_MAX = 256 << 20
 
 Metadata = tuple[tuple[str, str | bytes], ...]
@@ -85,9 +89,10 @@ def status_details(answer: Answer) -> Metadata:
 
 
 class Backend(grpc.GenericRpcHandler):
-    """A scripted trace backend on ``host``, an address of this machine.
+    """A scripted backend on ``host``, an address of this machine.
 
-    ``received`` holds the payloads taken, in the order of their answers; ``metadata``
+    ``received`` holds the payloads of traces taken, in the order of their answers,
+    ``received_of`` those of each signal; ``metadata``
     the metadata of every request; ``requests`` counts all of them, ``in_flight`` those
     not yet answered, ``in_flight_max`` the most there ever were at once.
     """
@@ -98,7 +103,8 @@ class Backend(grpc.GenericRpcHandler):
         self.answer = answer
         self.port = port
         self._host = f"[{host}]" if ":" in host else host
-        self.received: list[bytes] = []
+        self.received_of: dict[Signal, list[bytes]] = {one: [] for one in Signal}
+        self.received = self.received_of[Signal.TRACES]
         self.metadata: list[Metadata] = []
         self.requests = 0
         self.in_flight = 0
@@ -108,9 +114,12 @@ class Backend(grpc.GenericRpcHandler):
         self._open.set()
         self._changed = asyncio.Condition()
         self._server: grpc.aio.Server | None = None
-        self._handler: grpc.RpcMethodHandler[bytes, bytes] = (
-            grpc.unary_unary_rpc_method_handler(self._export)
-        )
+        self._handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+            EXPORT[signal]: grpc.unary_unary_rpc_method_handler(
+                partial(self._export, signal)
+            )
+            for signal in Signal
+        }
 
     @property
     def address(self) -> str:
@@ -176,18 +185,21 @@ class Backend(grpc.GenericRpcHandler):
     async def wait_received(self, payloads: int) -> None:
         """Wait until ``payloads`` requests were taken."""
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self.received) >= payloads)
+            await self._changed.wait_for(
+                lambda: sum(map(len, self.received_of.values())) >= payloads
+            )
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
-        """Serve the trace service; everything else is unimplemented."""
-        if handler_call_details.method == EXPORT_TRACES:
-            return self._handler
-        return None
+        """Serve the services of OTLP; everything else is unimplemented."""
+        return self._handlers.get(handler_call_details.method)
 
     async def _export(
-        self, payload: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
+        self,
+        signal: Signal,
+        payload: bytes,
+        context: grpc.aio.ServicerContext[bytes, bytes],
     ) -> bytes:
         answer = next(self._script, self.answer)
         self.metadata.append(tuple(context.invocation_metadata() or ()))
@@ -200,16 +212,16 @@ class Backend(grpc.GenericRpcHandler):
             await asyncio.sleep(answer.delay_s)
         finally:
             self.in_flight -= 1
-        return await self._answer_with(answer, payload, context)
+        return await self._answer_with(answer, Batch(payload, 0, signal), context)
 
     async def _answer_with(
         self,
         answer: Answer,
-        payload: bytes,
+        batch: Batch,
         context: grpc.aio.ServicerContext[bytes, bytes],
     ) -> bytes:
         if answer.code is grpc.StatusCode.OK or answer.keeps:
-            self.received.append(payload)
+            self.received_of[batch.signal].append(batch.payload)
             await self._notify()
         if answer.code is not grpc.StatusCode.OK:
             await context.abort(answer.code, answer.message, status_details(answer))

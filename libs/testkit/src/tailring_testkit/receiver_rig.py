@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tailring_otlpio import OtlpReceiver, OtlpReceiverConfig, ReceiverSettings
-from tailring_pipeline import Signal
+from tailring_pipeline import ITEMS, Signal
 from tailring_runtime.metrics import Metrics
 from tailring_testkit.otlp_clients import GrpcClient, HttpClient
 from tailring_testkit.pki import ClientTls
@@ -50,10 +50,15 @@ class ReceiverRig:
     grpc: GrpcClient
     http: HttpClient
 
-    def counts(self, transport: str) -> Counts:
-        """The receiver's counters for ``grpc`` or ``http``."""
-        spans = (
-            self.metrics.value(f"otelcol_receiver_{kind}_spans", transport=transport)
+    def counts(self, transport: str, signal: Signal = Signal.TRACES) -> Counts:
+        """The receiver's counters for ``grpc`` or ``http``.
+
+        Items are those of ``signal``, requests those of all.
+        """
+        items = (
+            self.metrics.value(
+                f"otelcol_receiver_{kind}_{ITEMS[signal]}", transport=transport
+            )
             for kind in ("accepted", "refused", "failed")
         )
         requests = (
@@ -62,7 +67,7 @@ class ReceiverRig:
             )
             for outcome in ("success", "refused", "failure")
         )
-        return Counts(*(int(value) for value in (*spans, *requests)))
+        return Counts(*(int(value) for value in (*items, *requests)))
 
     async def wait_counts(
         self, transport: str, counts: Counts, *, timeout_s: float = _TIMEOUT_S

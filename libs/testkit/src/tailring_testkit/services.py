@@ -51,11 +51,14 @@ def command(name: str) -> Path:
 
 
 @contextmanager
-def service(name: str, config: Yaml, folder: Path) -> Iterator[Service]:
+def service(
+    name: str, config: Yaml, folder: Path, *, signals: Sequence[str] = ("traces",)
+) -> Iterator[Service]:
     """Run ``tailring-<name>`` with receiver, metrics and health added to ``config``.
 
-    ``config`` is what differs: processors, exporters and ``pipeline``, the keys of the
-    traces pipeline beside its receivers. Ready is what its own health page says.
+    ``config`` is what differs: processors, exporters and ``pipeline``, the keys of a
+    pipeline beside its receivers; there is one of each of ``signals``. Ready is what
+    its own health page says.
     """
     grpc, http, metrics, health = ports.free_ports(4)
     prometheus = {"host": "127.0.0.1", "port": metrics}
@@ -74,7 +77,9 @@ def service(name: str, config: Yaml, folder: Path) -> Iterator[Service]:
                     "readers": [{"pull": {"exporter": {"prometheus": prometheus}}}]
                 }
             },
-            "pipelines": {"traces": {"receivers": ["otlp"], **config["pipeline"]}},
+            "pipelines": {
+                one: {"receivers": ["otlp"], **config["pipeline"]} for one in signals
+            },
         },
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,11 +95,15 @@ def service(name: str, config: Yaml, folder: Path) -> Iterator[Service]:
 
 @contextmanager
 def router(
-    folder: Path, resolver: Yaml, *, exporter: Yaml | None = None
+    folder: Path,
+    resolver: Yaml,
+    *,
+    exporter: Yaml | None = None,
+    signals: Sequence[str] = ("traces",),
 ) -> Iterator[Service]:
-    """Run a router; ``exporter`` adds keys to its ``loadbalancing`` exporter."""
+    """Run a router with a pipeline for each of ``signals``; ``exporter`` adds keys to
+    its ``loadbalancing`` exporter."""
     balancing = {
-        "routing_key": "traceID",
         "protocol": {"otlp": {"tls": {"insecure": True}}},
         "resolver": resolver,
         **(exporter or {}),
@@ -103,7 +112,7 @@ def router(
         "exporters": {"loadbalancing": balancing},
         "pipeline": {"exporters": ["loadbalancing"]},
     }
-    with service("router", config, folder) as running_service:
+    with service("router", config, folder, signals=signals) as running_service:
         yield running_service
 
 

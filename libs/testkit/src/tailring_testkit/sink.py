@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 
-from tailring_pipeline import Batch, Refused, Rejected, Signal
+from tailring_pipeline import Batch, Refused, Rejected
 
 __all__ = ["Sink"]
 
@@ -80,7 +80,6 @@ class Sink:
 
     async def consume(self, batch: Batch) -> None:
         """Keep the batch or raise what was told."""
-        assert batch.signal is Signal.TRACES, "sinks are used with traces only"
         self.in_flight += 1
         try:
             async with self._arrived:
