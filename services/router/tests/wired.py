@@ -14,6 +14,7 @@ from tailring_router import app, components
 from tailring_router.exporter import LoadBalancingExporter
 from tailring_runtime.config import load
 from tailring_runtime.metrics import Metrics
+from tailring_runtime.zpages import ZPages
 from tailring_testkit.backend import Backend
 from tailring_testkit.otlp_clients import GrpcClient
 
@@ -45,6 +46,13 @@ class Running:
         assert isinstance(only, LoadBalancingExporter)
         return only
 
+    @property
+    def pages_address(self) -> str:
+        """Where the debug pages are served."""
+        (pages,) = self.routing.assembly.extensions.parts.values()
+        assert isinstance(pages, ZPages)
+        return pages.address
+
     def held(self) -> int:
         """Spans that have not left."""
         return int(self.metrics.value("tailring_router_held_spans"))
@@ -73,7 +81,8 @@ async def router(
     tree = {
         "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": "127.0.0.1:0"}}}},
         "exporters": {"loadbalancing": exporter},
-        "service": {"pipelines": {"traces": pipeline}},
+        "extensions": {"zpages": {"endpoint": "127.0.0.1:0"}},
+        "service": {"extensions": ["zpages"], "pipelines": {"traces": pipeline}},
     }
     path = folder / "router.yaml"
     path.write_text(yaml.safe_dump(tree))

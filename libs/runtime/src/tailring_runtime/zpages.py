@@ -7,8 +7,8 @@ list of what is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
@@ -20,7 +20,7 @@ from tailring_runtime.logs import get_logger
 from tailring_runtime.pages import Pages, pages_app
 from tailring_runtime.web import WebServer
 
-__all__ = ["ZPAGES", "ZPages", "ZPagesConfig"]
+__all__ = ["ZPAGES", "ZPages", "ZPagesConfig", "zpages_of"]
 
 _PLAIN = "debug pages are served as plain HTTP without this key; remove it"
 
@@ -95,6 +95,15 @@ class ZPages:
     async def terminate(self) -> None:
         """Close the server. Safe twice and unstarted."""
         await self._server.stop()
+
+
+def zpages_of(pages: Pages) -> Callable[[Any, ZPagesConfig, Any], ZPages]:
+    """A maker of the extension: from id, model and metrics to the part."""
+
+    def make(_component: Any, config: ZPagesConfig, _metrics: Any) -> ZPages:
+        return ZPages(config, pages=pages)
+
+    return make
 
 
 ZPAGES = ComponentType("extension", "zpages", ZPagesConfig)

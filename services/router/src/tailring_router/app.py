@@ -11,14 +11,18 @@ from tailring_pipeline import Signal
 from tailring_router.config import LoadBalancingConfig
 from tailring_router.exporter import LoadBalancingExporter
 from tailring_router.metrics import EndpointSeries, RouterMetrics
+from tailring_router.pages import add_router_pages
 from tailring_runtime import lifecycle
 from tailring_runtime.config import CollectorConfig, ComponentId, Loaded
 from tailring_runtime.feed import Feed
 from tailring_runtime.health import Health
 from tailring_runtime.metrics import Metrics
+from tailring_runtime.pages import Pages
 from tailring_runtime.process import Identity
+from tailring_runtime.process_pages import add_pipeline_page, add_service_page
 from tailring_runtime.settings import Settings
 from tailring_runtime.telemetry import Telemetry
+from tailring_runtime.zpages import ZPagesConfig, zpages_of
 
 __all__ = ["Routing", "run", "version"]
 
@@ -41,6 +45,7 @@ def run(loaded: Loaded, settings: Settings, feed: Feed | None = None) -> int:
         shared = settings.worker is not None
         app = Routing(loaded.config, telemetry.metrics, reuse_port=shared)
         app.follow(telemetry.health)
+        add_service_page(app.pages, identity=identity, health=telemetry.health)
         stages = app.assembly.stages
         return await lifecycle.serve(
             stages, telemetry=telemetry, settings=settings, feed=feed
@@ -56,7 +61,9 @@ class Routing:
         self, config: CollectorConfig, metrics: Metrics, *, reuse_port: bool = False
     ) -> None:
         endpoints = EndpointSeries(metrics)
-        extensions = Extensions(config, metrics=metrics)
+        self.pages = Pages()
+        makers = {ZPagesConfig: zpages_of(self.pages)}
+        extensions = Extensions(config, metrics=metrics, makers=makers)
 
         def balancer(
             component: ComponentId, model: LoadBalancingConfig, signal: Signal
@@ -82,15 +89,19 @@ class Routing:
             extensions=extensions,
             reuse_port=reuse_port,
         )
+        add_router_pages(self.pages, self._balancers)
+        add_pipeline_page(self.pages, config=config, metrics=metrics)
 
     @property
     def ready(self) -> bool:
         """True when every load balancer has a backend to send to."""
-        exporters = self.assembly.exporters.values()
-        balancers = [one for one in exporters if isinstance(one, LoadBalancingExporter)]
-        return all(balancer.ready for balancer in balancers)
+        return all(balancer.ready for balancer in self._balancers())
 
     def follow(self, health: Health) -> None:
         """Be ready while there are backends to send to."""
         self.assembly.follow(health)
         health.require("backends", lambda: self.ready)
+
+    def _balancers(self) -> list[LoadBalancingExporter]:
+        exporters = self.assembly.exporters.values()
+        return [one for one in exporters if isinstance(one, LoadBalancingExporter)]

@@ -11,6 +11,7 @@ from tailring_otlpio import (
 from tailring_pipeline import BatchConfig, DebugConfig, MemoryLimiterConfig, NopConfig
 from tailring_router.config import LoadBalancingConfig
 from tailring_runtime.config import HEALTH_CHECK, ComponentType, Registry
+from tailring_runtime.zpages import ZPAGES
 
 __all__ = ["registry"]
 
@@ -45,6 +46,7 @@ def registry() -> Registry:
             ),
             ComponentType("exporter", "nop", NopConfig),
             HEALTH_CHECK,
+            ZPAGES,
             BEARER_TOKEN_AUTH,
             BASIC_AUTH,
         ),

@@ -17,12 +17,14 @@ from tailring_pipeline import (
     TopLevelQueueConfig,
 )
 from tailring_resolvers import build_resolver
+from tailring_router.backend_state import BackendState
 from tailring_router.balancer import BalancerSettings, LoadBalancer
 from tailring_router.client import Client, ForwarderSettings
 from tailring_router.config import LoadBalancingConfig
 from tailring_router.delivery import Dispatcher
 from tailring_router.fleet import Fleet, FleetSettings
 from tailring_router.metrics import Door, RouterMetrics
+from tailring_router.topology import Topology
 from tailring_runtime.losses import Loss
 
 __all__ = ["LoadBalancingExporter"]
@@ -59,7 +61,7 @@ class LoadBalancingExporter:
             )
 
         settings = _fleet_settings(config)
-        fleet = Fleet(settings, connect=connect, metrics=metrics)
+        fleet = self._fleet = Fleet(settings, connect=connect, metrics=metrics)
         queue = template.sending_queue
         # Level 1 has answered and bounds what it holds: level 2 holds nobody up.
         bounded = level1 is not None and level1.acknowledges_early
@@ -94,6 +96,20 @@ class LoadBalancingExporter:
     def ready(self) -> bool:
         """True when there is a backend to send to."""
         return self._balancer.ready
+
+    @property
+    def title(self) -> str:
+        """Its id and signal, for people."""
+        return f"{self.name} ({self._metrics.signal.value})"
+
+    @property
+    def topology(self) -> Topology:
+        """The ring of now."""
+        return self._fleet.topology
+
+    def states(self) -> list[BackendState]:
+        """Its backends as they are now."""
+        return self._fleet.states()
 
     @property
     def loss(self) -> Loss:
