@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Union
 
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -100,6 +101,8 @@ def _default(field: FieldInfo) -> str:
         return "unset"
     if isinstance(value, ConfigModel):
         return ""
+    if isinstance(value, SecretStr):  # a default is none
+        value = value.get_secret_value()
     if any(isinstance(m, TypeName) and m.name == "duration" for m in field.metadata):
         return format_duration(value)
     if isinstance(value, tuple | Mapping) and not value:
