@@ -92,6 +92,55 @@ def test_a_port_that_is_none_is_refused(port: object) -> None:
     assert len(problems({"dns": {"hostname": "a", "port": port}})) == 1
 
 
+def cloud_map(**block: object) -> dict[str, Any]:
+    """A block of aws_cloud_map."""
+    return {"aws_cloud_map": {"namespace": "n", "service_name": "s", **block}}
+
+
+def test_cloud_map_needs_a_namespace_and_a_service() -> None:
+    """Both are asked for at once, in upstream's words."""
+    assert problems({"aws_cloud_map": {}}) == [
+        (
+            "aws_cloud_map.namespace",
+            "no Cloud Map namespace specified to resolve the backends",
+        ),
+        (
+            "aws_cloud_map.service_name",
+            "no Cloud Map service_name specified to resolve the backends",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("health_status", "healthy"),
+        ("interval", "-1s"),
+        ("timeout", "-1s"),
+        ("port", 0),
+        ("port", 65536),
+        ("port", "4317"),
+        ("owner_account", 123456789012),
+        ("owner_account", "1234"),
+    ],
+)
+def test_a_wrong_value_of_cloud_map_is_refused(key: str, value: object) -> None:
+    """What the API, or a dial, would refuse later is refused at the start."""
+    found = problems(cloud_map(**{key: value}))
+    assert [path for path, _ in found] == [f"aws_cloud_map.{key}"]
+
+
+def test_the_defaults_of_cloud_map() -> None:
+    """It is asked every 30 s, for at most 5 s, unless the block says otherwise."""
+    zero = ResolverConfig.model_validate(cloud_map(interval=0, timeout=0))
+    written = ResolverConfig.model_validate(cloud_map(interval="1m", timeout="2s"))
+    assert zero.aws_cloud_map is not None
+    assert written.aws_cloud_map is not None
+    assert (zero.aws_cloud_map.interval_s, zero.aws_cloud_map.timeout_s) == (30.0, 5.0)
+    assert written.aws_cloud_map.interval_s == 60.0
+    assert written.aws_cloud_map.timeout_s == 2.0
+
+
 @pytest.mark.parametrize("zero", [{}, {"interval": 0, "timeout": 0}])
 def test_zero_durations_have_defaults(zero: dict[str, int]) -> None:
     """Left away or zero, a lookup is made every 5 s and takes at most 1 s."""
@@ -124,3 +173,40 @@ def test_the_block_decides_what_is_built() -> None:
     dns = ResolverConfig.model_validate({"dns": {"hostname": "a.test"}})
     assert isinstance(build_resolver(static, metrics=Metrics()), StaticResolver)
     assert isinstance(build_resolver(dns, metrics=Metrics()), DnsResolver)
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [
+        ("", None),
+        ("10.0.0.2", ("10.0.0.2", 53)),
+        ("10.0.0.2:5353", ("10.0.0.2", 5353)),
+        ("fd00::2", ("fd00::2", 53)),
+        ("[fd00::2]", ("fd00::2", 53)),
+        ("[fd00::2]:5353", ("fd00::2", 5353)),
+        ("dns.test", ("dns.test", 53)),
+        ("dns.test:54", ("dns.test", 54)),
+    ],
+)
+def test_a_dns_server_is_host_and_port(
+    server: str, expected: tuple[str, int] | None
+) -> None:
+    """The server is an address or a name, with port 53 unless one is given."""
+    config = ResolverConfig.model_validate({"dns": {"hostname": "a", "server": server}})
+    assert config.dns is not None
+    assert config.dns.server_address == expected
+
+
+@pytest.mark.parametrize("server", [":53", "a:b", "a:0", "a:65536", "a:1:2", "[::1"])
+def test_a_server_that_is_none_is_refused(server: str) -> None:
+    """What cannot be asked is refused at the start."""
+    found = problems({"dns": {"hostname": "a", "server": server}})
+    assert [path for path, _ in found] == ["dns.server"]
+
+
+def test_a_port_beside_srv_records_is_refused() -> None:
+    """The records have ports, so another one would be ignored."""
+    block = {"hostname": "_otlp._tcp.sampler.test", "port": 4317}
+    ((path, words),) = problems({"dns": block})
+    assert path == "dns"
+    assert words.startswith("port is not used with a name of SRV records")

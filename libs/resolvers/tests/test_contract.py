@@ -87,6 +87,57 @@ class TestDns(FollowingContract):
             )
 
 
+class TestServices(FollowingContract):
+    """The dns resolver with a name of SRV records, and a server that it is told."""
+
+    @pytest.fixture
+    def subject(self) -> Iterator[Subject]:
+        """Records of targets with one address each."""
+        name, ticks = "_otlp._tcp.sampler.test", Ticks()
+        with DnsServer() as server:
+            resolver = DnsResolver(
+                DnsResolverConfig(
+                    hostname=name,
+                    timeout=5_000_000_000,
+                    server=f"{server.host}:{server.port}",
+                ),
+                metrics=Metrics(),
+                sleep=ticks.sleep,
+            )
+
+            def serve(*names: str) -> None:
+                """One target an endpoint, named by its place."""
+                for at, host in enumerate(hosts_of(names)):
+                    server.set(f"t{at}.sampler.test", host)
+                records = (
+                    f"10 {at} {one.rpartition(':')[2]} t{at}.sampler.test."
+                    for at, one in enumerate(names)
+                )
+                server.set_services(name, *records)
+
+            async def asked() -> None:
+                if resolver.following:
+                    await ticks.tick()
+
+            async def change(*names: str) -> None:
+                server.mend(name)
+                serve(*names)
+                await asked()
+
+            async def fail() -> None:
+                server.spoil(name, rcode="SERVFAIL")
+                await asked()
+
+            async def empty() -> None:
+                serve()
+                await asked()
+
+            serve(*NAMES)
+            yield Subject(
+                resolver, NAMES, change=change, fail=fail, empty=empty, others=OTHERS
+            )
+
+
 class TestCloudMap(FollowingContract):
     """The aws_cloud_map resolver with boto3 and a server that speaks its protocol."""
 

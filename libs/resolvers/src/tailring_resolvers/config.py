@@ -6,12 +6,15 @@ for is found.
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from tailring_resolvers.cloud_map_config import CloudMapResolverConfig
 from tailring_resolvers.k8s_config import K8sResolverConfig
+from tailring_resolvers.srv import is_service_name
+from tailring_runtime.address import split_host_port
 from tailring_runtime.config import (
     ConfigModel,
     Duration,
@@ -28,6 +31,7 @@ __all__ = [
     "StaticResolverConfig",
 ]
 
+DNS_PORT: Final = 53
 INTERVAL_DEFAULT_NS: Final = 5_000_000_000
 TIMEOUT_DEFAULT_NS: Final = 1_000_000_000
 
@@ -42,6 +46,27 @@ def _a_hostname(hostname: str) -> str:
     if not hostname:
         raise ValueError("no hostname specified to resolve the backends")
     return hostname
+
+
+def _a_server(server: str) -> str:
+    if server:
+        host_and_port(server)
+    return server
+
+
+def host_and_port(server: str) -> tuple[str, int]:
+    """A DNS server as host and port, which is 53 unless it says otherwise.
+
+    Raises ValueError in words for an operator.
+    """
+    bracketed = server.startswith("[") and server.endswith("]")
+    try:
+        return str(ip_address(server[1:-1] if bracketed else server)), DNS_PORT
+    except ValueError:
+        host, port = split_host_port(server if ":" in server else f"{server}:53")
+    if not host or not port:
+        raise ValueError(f"{server!r} is no DNS server; write host or host:port")
+    return host, port
 
 
 def _not_negative(duration_ns: int) -> int:
@@ -62,19 +87,28 @@ class StaticResolverConfig(ConfigModel):
 
 
 class DnsResolverConfig(ConfigModel):
-    """Backends are the addresses of a host name, asked again and again."""
+    """Backends are the addresses of a host name, asked again and again.
+
+    A name of SRV records has ports of its own, so ``port`` is refused with it.
+    """
 
     hostname: Annotated[Text, AfterValidator(_a_hostname)] = Field(
         default="",
         validate_default=True,
         description="Name whose A and AAAA records are the backends, such as a "
         "headless Service. Search list and ndots of the system apply; a final dot "
-        "saves the search.",
+        "saves the search. A name such as `_otlp._tcp.sampler.example` is one of SRV "
+        "records: the backends are the addresses of their targets with their ports.",
     )
     port: PortText = Field(
         default="",
         description="Appended to every address, on the ring too. Empty: the ring "
         "holds bare addresses and 4317 is dialled.",
+    )
+    server: Annotated[Text, AfterValidator(_a_server)] = Field(
+        default="",
+        description="DNS server, `host` or `host:port`, that is asked instead of the "
+        "system's. The hosts file and the search list are not used then.",
     )
     interval: Annotated[Duration, AfterValidator(_not_negative)] = Field(
         default=0,
@@ -83,9 +117,28 @@ class DnsResolverConfig(ConfigModel):
     )
     timeout: Annotated[Duration, AfterValidator(_not_negative)] = Field(
         default=0,
-        description="Time for one lookup, all servers and both families together, "
-        "the first one included. 0: 1s.",
+        description="Time for one lookup, all servers, targets and both families "
+        "together, the first one included. 0: 1s.",
     )
+
+    @model_validator(mode="after")
+    def _one_port(self) -> Self:
+        if self.port and self.of_services:
+            raise ValueError(
+                "port is not used with a name of SRV records, which say the port of"
+                " each backend; leave it out"
+            )
+        return self
+
+    @property
+    def of_services(self) -> bool:
+        """Whether the name is one of SRV records."""
+        return is_service_name(self.hostname)
+
+    @property
+    def server_address(self) -> tuple[str, int] | None:
+        """The server that is asked; None for the system's."""
+        return host_and_port(self.server) if self.server else None
 
     @property
     def interval_s(self) -> float:

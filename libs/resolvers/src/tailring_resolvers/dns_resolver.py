@@ -10,6 +10,8 @@ Rules:
   more often than all samplers vanish at once. So scaling to zero keeps the last list.
 * Half an answer (A answers, AAAA fails, or the reverse) changes the half that it is;
   the addresses of the silent family stay for a while (`halves`).
+* A name of SRV records (`_otlp._tcp.sampler`) is one of backends with ports of their
+  own (`srv`). There half an answer is none.
 * The first lookup has the same timeout as any other; `DnsResolver.start` waits for it
   and never longer.
 """
@@ -19,6 +21,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
+from typing import Final
 
 from tailring_resolvers.config import DnsResolverConfig
 from tailring_resolvers.endpoint import Endpoint, named
@@ -30,6 +33,9 @@ from tailring_runtime.logs import get_logger
 from tailring_runtime.metrics import Metrics
 
 __all__ = ["DnsResolver", "endpoint_of"]
+
+# Targets that one log line names.
+_NAMED_MAX: Final = 10
 
 
 class DnsResolver(PollingResolver):
@@ -48,14 +54,17 @@ class DnsResolver(PollingResolver):
         log = get_logger(resolver=self.kind, hostname=config.hostname)
         super().__init__(metrics=metrics, log=log, sleep=sleep)
         self._config = config
-        self._lookup = lookup if lookup is not None else Lookup()
+        self._lookup = lookup or Lookup(server=config.server_address)
         self._families = Families()
+        self._missing: tuple[str, ...] = ()
 
     async def resolve(self) -> tuple[Endpoint, ...]:
         """Look up now, without touching the kept list.
 
         Raises `ResolutionError`, also for half an answer: whoever asks by hand is told.
         """
+        if self._config.of_services:
+            return await self._services()
         return self._endpoints_of(await self._addresses())
 
     def _pause_s(self, _failure: Exception | None) -> float:
@@ -65,6 +74,8 @@ class DnsResolver(PollingResolver):
         self._log.debug("DNS resolver started")
 
     async def _answer(self) -> tuple[Endpoint, ...]:
+        if self._config.of_services:
+            return await self._services()
         try:
             found = self._families.whole(await self._addresses())
         except PartialAnswer as error:
@@ -80,6 +91,21 @@ class DnsResolver(PollingResolver):
                     lookups_left=SILENCE_MAX - silence,
                 )
         return self._endpoints_of(found)
+
+    async def _services(self) -> tuple[Endpoint, ...]:
+        services = await self._lookup.services(
+            self._config.hostname, timeout_s=self._config.timeout_s
+        )
+        missing = services.without_address
+        if missing and missing != self._missing:
+            self._log.warning(
+                "SRV targets without an address are left out",
+                targets=missing[:_NAMED_MAX],
+                count=len(missing),
+            )
+        self._missing = missing
+        found = [endpoint_of(one.address, port=str(one.port)) for one in services.found]
+        return tuple(sorted(found))
 
     async def _addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
         return await self._lookup.addresses(

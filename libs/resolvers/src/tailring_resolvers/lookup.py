@@ -15,8 +15,13 @@ Rules:
   every backend of the other family, and traces would move off backends that are well:
   `PartialAnswer` is raised, and the caller decides.
 
-It does not know ports, intervals or which addresses were found before, and it does
-not read nsswitch.conf: the order is always that file's usual one, files then DNS.
+* A server that is given is asked instead of all this: no hosts file, no search list.
+  It may be a name, which is looked up as any other, each time.
+* The records of a service (`srv`) come with the addresses of all their targets, or not
+  at all: when one target fails to answer, the whole lookup does.
+
+It does not know intervals or which addresses were found before, and it does not read
+nsswitch.conf: the order is always that file's usual one, files then DNS.
 """
 
 from __future__ import annotations
@@ -33,11 +38,14 @@ import dns.asyncresolver
 import dns.exception
 import dns.name
 import dns.nameserver
+import dns.rdata
 import dns.resolver
 from dns.rdtypes.IN.A import A
 from dns.rdtypes.IN.AAAA import AAAA
+from dns.rdtypes.IN.SRV import SRV
 
 from tailring_resolvers.errors import PartialAnswer, ResolutionError
+from tailring_resolvers.srv import Services, Srv, by_priority, joined
 from tailring_resolvers.system_files import (
     HOSTS,
     RESOLV_CONF,
@@ -53,18 +61,36 @@ IpAddress = IPv4Address | IPv6Address
 _LOCAL_SERVERS: Final = ("127.0.0.1", "::1")
 # What fits an unfragmented UDP answer (DNS flag day 2020): 70 addresses, not 30.
 _PAYLOAD_BYTES: Final = 1232
+# Targets of a service that are looked up at once.
+_TARGETS_MAX: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What one question brought: addresses, none, or a failure."""
+    """What one question brought: records, none, or a failure."""
 
     kind: str
-    addresses: tuple[IpAddress, ...] = ()
+    records: tuple[dns.rdata.Rdata, ...] = ()
     failure: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.failure}"
+
+    @property
+    def addresses(self) -> tuple[IpAddress, ...]:
+        """Those of A and AAAA records."""
+        return tuple(
+            ip_address(one.address) for one in self.records if isinstance(one, A | AAAA)
+        )
+
+    @property
+    def services(self) -> tuple[Srv, ...]:
+        """The SRV records."""
+        return tuple(
+            Srv(one.priority, one.target.to_text(), one.port)
+            for one in self.records
+            if isinstance(one, SRV)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +101,7 @@ class _Ask:
     deadline_s: float
 
     async def one(self, name: dns.name.Name, kind: str) -> _Answer:
-        """The addresses of a full name; NXDOMAIN is an answer without any."""
+        """The records of a full name; NXDOMAIN is an answer without any."""
         left_s = self.deadline_s - asyncio.get_running_loop().time()
         try:
             answer = await self.resolver.resolve(
@@ -86,30 +112,32 @@ class _Ask:
         except (dns.exception.DNSException, OSError) as error:
             return _Answer(kind, failure=_sentence(error))
         records = answer.rrset if answer.rrset is not None else ()
-        return _Answer(
-            kind,
-            tuple(
-                ip_address(record.address)
-                for record in records
-                if isinstance(record, A | AAAA)
-            ),
-        )
+        return _Answer(kind, tuple(records))
+
+    async def both(self, name: dns.name.Name) -> tuple[_Answer, _Answer]:
+        """The A and the AAAA records of a full name."""
+        four, six = await asyncio.gather(self.one(name, "A"), self.one(name, "AAAA"))
+        return four, six
 
 
 class Lookup:
     """Finds addresses with the system's configuration, read anew when it changes.
 
     ``nameservers``, pairs of address and port, stand in for the servers (alone) of
-    resolv.conf.
+    resolv.conf. ``server``, host and port, is asked instead of all the system knows.
     """
 
     def __init__(
         self,
         *,
         nameservers: Sequence[tuple[str, int]] = (),
+        server: tuple[str, int] | None = None,
         hosts_path: Path = HOSTS,
         resolv_conf_path: Path = RESOLV_CONF,
     ) -> None:
+        self._server = server
+        # Finds the server, where it is given by name.
+        self._system = self if server is None else Lookup(hosts_path=hosts_path)
         self._servers = [dns.nameserver.Do53Nameserver(*one) for one in nameservers]
         self._hosts = WatchedFile(hosts_path, parse_hosts)
         self._resolver = WatchedFile(resolv_conf_path, self._read_resolv_conf)
@@ -124,24 +152,96 @@ class Lookup:
         Raises `ResolutionError` when there is none, `PartialAnswer` when only one
         family answered.
         """
-        known = _literal(hostname) or self._hosts.read().get(_plain(hostname))
+        known = _literal(hostname)
+        if not known and self._server is None:
+            known = self._hosts.read().get(_plain(hostname), ())
         if known:
             return known
+        names, ask = await self._prepared(hostname, timeout_s)
+        return await self._first(hostname, names, ask)
+
+    async def services(self, name: str, *, timeout_s: float) -> Services:
+        """Where the targets of the SRV records of a name are, at least one of them.
+
+        Takes ``timeout_s`` at most. Raises `ResolutionError` when there is none, or
+        when one of those that may count could not be looked up.
+        """
+        names, ask = await self._prepared(name, timeout_s)
+        for group in by_priority(await self._records(name, names, ask)):
+            services = joined(group, await self._targets(name, group, ask))
+            if services.found:
+                return services
+        raise ResolutionError(name, "no target of its SRV records has an address")
+
+    async def _records(
+        self, hostname: str, names: list[dns.name.Name], ask: _Ask
+    ) -> tuple[Srv, ...]:
+        for name in names:
+            answer = await ask.one(name, "SRV")
+            if answer.failure:
+                # No name after it may win while this one fails to answer.
+                raise ResolutionError(hostname, f"{name} {answer}")
+            if answer.services:
+                return answer.services
+        raise ResolutionError(hostname, "no such service")
+
+    async def _targets(
+        self, hostname: str, group: Sequence[Srv], ask: _Ask
+    ) -> dict[str, tuple[IpAddress, ...]]:
+        gate = asyncio.Semaphore(_TARGETS_MAX)
+
+        async def both(target: str) -> tuple[_Answer, _Answer]:
+            """What is known of one target."""
+            async with gate:
+                return await ask.both(dns.name.from_text(target))
+
+        targets = sorted({one.target for one in group})
+        answers = await asyncio.gather(*map(both, targets))
+        addresses = {}
+        for target, (four, six) in zip(targets, answers, strict=True):
+            for answer in (four, six):
+                if answer.failure:
+                    raise ResolutionError(hostname, f"{target} {answer}")
+            addresses[target] = four.addresses + six.addresses
+        return addresses
+
+    async def _prepared(
+        self, hostname: str, timeout_s: float
+    ) -> tuple[list[dns.name.Name], _Ask]:
+        """The full names to try, and who is asked for them."""
         deadline_s = asyncio.get_running_loop().time() + timeout_s
         try:
-            resolver = self._resolver.read()
+            if self._server is not None:
+                resolver = await self._own_resolver(self._server, timeout_s)
+            else:
+                resolver = self._resolver.read()
             resolver.timeout = timeout_s / max(1, len(resolver.nameservers))
-            names = candidates(hostname, resolver)
+            return candidates(hostname, resolver), _Ask(resolver, deadline_s)
         except (ValueError, dns.exception.DNSException) as error:
             raise ResolutionError(hostname, _sentence(error)) from error
-        return await self._first(hostname, names, _Ask(resolver, deadline_s))
+
+    async def _own_resolver(
+        self, server: tuple[str, int], timeout_s: float
+    ) -> dns.asyncresolver.Resolver:
+        host, port = server
+        try:
+            found = await self._system.addresses(host, timeout_s=timeout_s)
+        except PartialAnswer as error:
+            found = error.addresses
+        resolver = dns.asyncresolver.Resolver(configure=False)
+        resolver.nameservers = [
+            dns.nameserver.Do53Nameserver(str(address), port) for address in found
+        ]
+        resolver.domain = dns.name.root
+        resolver.use_edns(0, 0, _PAYLOAD_BYTES)
+        return resolver
 
     async def _first(
         self, hostname: str, names: list[dns.name.Name], ask: _Ask
     ) -> tuple[IpAddress, ...]:
         failed: list[str] = []
         for name in names:
-            four, six = await asyncio.gather(ask.one(name, "A"), ask.one(name, "AAAA"))
+            four, six = await ask.both(name)
             found = four.addresses + six.addresses
             if failed and found and self._won.get(hostname, name) != name:
                 break

@@ -68,6 +68,7 @@ class _Records:
 
     addresses: tuple[str, ...] = ()
     alias: str = ""
+    services: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -97,6 +98,10 @@ class DnsServer:
     def set(self, name: str, *addresses: str) -> None:
         """Let a name have these A and AAAA records; none: it exists without any."""
         self._state.records[_key(name)] = _Records(addresses)
+
+    def set_services(self, name: str, *records: str) -> None:
+        """Let a name have these SRV records: ``priority weight port target``."""
+        self._state.records[_key(name)] = _Records(services=records)
 
     def alias(self, name: str, target: str) -> None:
         """Let a name be a CNAME of another one of this server."""
@@ -238,6 +243,8 @@ def _fill(response: dns.message.Message, state: _State, question: Question) -> N
         return
     version = {"A": 4, "AAAA": 6}.get(question.kind, 0)
     fitting = [a for a in records.addresses if ip_address(a).version == version]
+    if question.kind == "SRV":
+        fitting = list(records.services)
     if fitting:
         rrset = dns.rrset.from_text(f"{name}.", 1, "IN", question.kind, *fitting)
         response.answer.append(rrset)
