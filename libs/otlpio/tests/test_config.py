@@ -239,3 +239,17 @@ def test_keys_of_a_receiver_that_switch_nothing_on(block: dict[str, Any]) -> Non
 def test_plaintext_makes_other_keys_of_tls_void(tls: dict[str, Any]) -> None:
     """Keys that mean nothing beside insecure: true may stand there, as upstream."""
     assert exporter(tls={"insecure": True, **tls}).plaintext
+
+
+def test_keepalive_of_http_has_two_spellings() -> None:
+    """The newer block says the same as the two older keys; not both at once."""
+    keys = {"enabled": False, "idle_timeout": 7 * SECOND_NS}
+    newer = receiver(http={"keepalive": keys}).http
+    older = receiver(
+        http={"keep_alives_enabled": False, "idle_timeout": 7 * SECOND_NS}
+    ).http
+    assert newer is not None
+    assert older is not None
+    assert newer.kept_open == older.kept_open
+    with pytest.raises(ValidationError, match="alongside keepalive"):
+        receiver(http={"keepalive": keys, "idle_timeout": SECOND_NS})

@@ -85,6 +85,7 @@ class HttpServer:
         self.port = 0
         self._config = config
         self._guard = guard
+        self._keeps_open = config.kept_open.enabled
         self._reuse_port = reuse_port
         self._intake = intake
         # By path; requests without items count the same in each.
@@ -120,7 +121,7 @@ class HttpServer:
             auto_decompress=False,
             # A client that left will send again what is not delivered yet.
             handler_cancellation=True,
-            keepalive_timeout=config.idle_timeout / _NS_PER_S,
+            keepalive_timeout=config.kept_open.idle_timeout / _NS_PER_S,
             max_line_size=_HEADER_BYTES_MAX,
             max_field_size=_HEADER_BYTES_MAX,
             max_headers=_HEADERS_MAX,
@@ -177,7 +178,7 @@ class HttpServer:
         if request.method != "OPTIONS":
             response.headers.update(self._cors.headers(request.headers))
         response.headers.update(self._headers)
-        if not self._config.keep_alives_enabled:
+        if not self._keeps_open:
             response.force_close()
         return response
 

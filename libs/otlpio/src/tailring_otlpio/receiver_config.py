@@ -36,6 +36,7 @@ __all__ = [
     "CorsConfig",
     "GrpcServerConfig",
     "HttpAuthConfig",
+    "HttpKeepaliveConfig",
     "HttpServerConfig",
     "KeepaliveEnforcementConfig",
     "KeepaliveServerConfig",
@@ -205,6 +206,19 @@ class CorsConfig(ConfigModel):
     )
 
 
+class HttpKeepaliveConfig(ConfigModel):
+    """``keepalive`` of HTTP, in place of `idle_timeout` and `keep_alives_enabled`."""
+
+    enabled: Bool = Field(
+        default=True, description="Off: a connection carries one request."
+    )
+    idle_timeout: Duration = Field(
+        default=60 * SECOND_NS,
+        ge=0,
+        description="How long a connection is kept open between requests.",
+    )
+
+
 class HttpServerConfig(_ServerConfig):
     """``protocols.http``."""
 
@@ -249,6 +263,7 @@ class HttpServerConfig(_ServerConfig):
     keep_alives_enabled: Bool = Field(
         default=True, description="Off: a connection carries one request."
     )
+    keepalive: HttpKeepaliveConfig | None = None
     compression_algorithms: Annotated[
         tuple[Literal["", "gzip", "zlib", "deflate"], ...],
         BeforeValidator(_ENCODINGS.validate_python),
@@ -266,6 +281,23 @@ class HttpServerConfig(_ServerConfig):
     def request_bytes_max(self) -> int:
         """The largest body, decompressed."""
         return self.max_request_body_size or 64 * MIB
+
+    @property
+    def kept_open(self) -> HttpKeepaliveConfig:
+        """Whether connections are kept open, and how long, however it is written."""
+        return self.keepalive or HttpKeepaliveConfig(
+            enabled=self.keep_alives_enabled, idle_timeout=self.idle_timeout
+        )
+
+    @model_validator(mode="after")
+    def _one_way_to_keep_alive(self) -> HttpServerConfig:
+        former = self.model_fields_set & {"idle_timeout", "keep_alives_enabled"}
+        if self.keepalive is not None and former:
+            raise ValueError(
+                "cannot use idle_timeout and keep_alives_enabled alongside keepalive,"
+                " which has both"
+            )
+        return self
 
     @property
     def paths(self) -> dict[Signal, str]:
