@@ -13,7 +13,8 @@ every part goes to its forwarder, and what comes back is dealt with here:
 Every span of the request leaves by exactly one door (`Door`), whatever happens,
 also when the sender stops waiting. A part is dealt with as soon as its forwarder is
 done with it, it never waits for the other parts of its request. When the sender will
-send the whole request again, the parts that did arrive are remembered (`Repeats`).
+send the whole request again, the parts that did arrive are remembered (`Repeats`); also
+when it took so long that the sender may have left before he hears the answer.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ __all__ = ["Delivery", "Dispatcher"]
 # What an acknowledged request waits between two looks for a backend, when level 1
 # does not retry: to have no backend yet is not a try.
 LOOK_AGAIN_S = 1.0
+# An answer that took this long may find that its sender is gone: no deadline of a
+# sender is expected to be shorter.
+_LATE_NS = 1_000_000_000
 
 
 class Dispatcher:
@@ -89,6 +93,7 @@ class Delivery:
         self._dispatcher = dispatcher
         self._fleet = dispatcher.fleet
         self._metrics = dispatcher.metrics
+        self._begun_ns = now_ns()
         self._open: set[Part] = set()
         self._resting: dict[Part, Rest] = {}
         self._backoffs: dict[Part, Backoff] = {}
@@ -151,10 +156,17 @@ class Delivery:
                 retry_after_s=self._failure.retry_after_s,
                 remaining=Batch(payload, spans),
             )
+        if self._is_late():
+            self._remember_arrived()
         if self._refusal is not None:
             raise Rejected(
                 self._refusal.reason, self._refusal.detail, items=self._rejected_spans
             )
+
+    def _is_late(self) -> bool:
+        """Whether the sender may have left, and will send again, before he is told."""
+        waits = not self._dispatcher.acknowledged
+        return waits and now_ns() - self._begun_ns >= _LATE_NS
 
     def sender_left(self) -> None:
         """The sender stopped waiting, and `finish` is awaited by somebody else, who is
@@ -233,7 +245,8 @@ class Delivery:
             if self._gone_by is not None:
                 self._remember_arrived()
         repeated = result.outcome is Outcome.REPEATED
-        self._metrics.left(Door.REJECTED, rejected)
+        unroutable = result.reason == UNROUTABLE
+        self._metrics.left(Door.UNROUTABLE if unroutable else Door.REJECTED, rejected)
         self._metrics.left(
             Door.REPEATED if repeated else Door.DELIVERED, part.spans - rejected
         )

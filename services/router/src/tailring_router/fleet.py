@@ -19,18 +19,35 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from tailring_otlpwire import count_spans
-from tailring_pipeline import Batch, Refused, cut_batch
+from tailring_otlpwire import RoutingRule, count
+from tailring_pipeline import (
+    HURRIED_WAIT_MAX_S,
+    Batch,
+    FailureLog,
+    Refused,
+    Rejected,
+    Signal,
+    cut_batch,
+)
 from tailring_resolvers import Endpoint
 from tailring_router.backend_state import BackendState, state_of
 from tailring_router.client import Client, ForwarderSettings
 from tailring_router.forwarder import Forwarder, Shared
 from tailring_router.metrics import BackendMetrics, RouterMetrics
-from tailring_router.part import REPEATED, STOPPED, Outcome, Part, Result, now_ns
-from tailring_router.partition import Routed, partition
+from tailring_router.part import (
+    GONE,
+    MOVED,
+    REPEATED,
+    STOPPED,
+    UNROUTABLE,
+    Outcome,
+    Part,
+    Result,
+    now_ns,
+)
+from tailring_router.partition import BY_TRACE, Partition, Routed, partition
 from tailring_router.repeats import Repeats
 from tailring_router.rests import Rest, Rests
-from tailring_router.sending import HURRY_S
 from tailring_router.topology import EMPTY, Topology, build_topology
 from tailring_router.watch import BalanceWatch
 from tailring_runtime.logs import get_logger
@@ -40,6 +57,8 @@ __all__ = ["Fleet", "FleetSettings"]
 
 log = get_logger()
 
+# Upstream's word in the line about what it could not route.
+_NAMES = {Signal.TRACES: "trace", Signal.LOGS: "log", Signal.METRICS: "metric"}
 # Up to so many endpoints a new list takes about a millisecond and is taken at once.
 AT_ONCE_MAX = 40
 # Members opened or retired between two turns of the event loop.
@@ -58,6 +77,8 @@ class FleetSettings:
     """No retry of a part begins later than this after it was given; 0: no limit."""
     queued_bytes_max: int = 1 << 30
     """What may wait for all backends together."""
+    rule: RoutingRule = BY_TRACE
+    """What the backend of an item is chosen by."""
 
 
 @dataclass(slots=True)
@@ -87,6 +108,9 @@ class Fleet:
         self._watch = watch
         self._members: dict[str, _Member] = {}
         self._retiring: dict[Forwarder, BackendMetrics] = {}
+        self._failing = FailureLog(
+            f"failed to export {_NAMES[metrics.signal]}", log=log
+        )
         self._tasks = TaskSet("fleet")
         self._shared = Shared(queued_bytes_max=settings.queued_bytes_max)
         self.rests = Rests(self._shared.total)
@@ -139,7 +163,7 @@ class Fleet:
             forwarder.rest(part)
             ended = partial(forwarder.rested, part)
         return self.rests.rest(
-            min(delay_s, HURRY_S) if self._hurries else delay_s,
+            min(delay_s, HURRIED_WAIT_MAX_S) if self._hurries else delay_s,
             then,
             size_bytes=len(part.payload),
             ended=ended,
@@ -157,20 +181,21 @@ class Fleet:
 
         A part that its backend has no room for has failed already, as has the whole
         when no backend is known. What is ``held`` anyway is taken over the limits.
-        ``origin`` is the part that is routed again. Raises `Rejected` for malformed
-        bytes.
+        ``origin`` is the part that is routed again. What cannot be routed is a part
+        without bytes that was rejected. Raises `Rejected` for malformed bytes.
         """
+        rule = self._settings.rule
         try:
-            routed = partition(payload, self.topology)
+            found = partition(payload, self.topology, rule)
         except Refused as refused:
-            spans = origin.spans if origin is not None else count_spans(payload)
+            spans = origin.spans if origin is not None else count(payload, rule.kind)
             part = self._part(Routed("", payload, spans), now_ns, origin)
             stopped = Result(Outcome.FAILED, refused.reason, refused.detail)
             part.resolve(STOPPED if self._closed else stopped)
             return [part]
         # Everything is cut before the first part is given away.
-        pieces = [(whole, self._cut(whole)) for whole in routed]
-        parts = []
+        pieces = [(whole, self._cut(whole)) for whole in found.routed]
+        parts = [self._unroutable(found, now_ns)] if found.unroutable_items else []
         for whole, cut in pieces:
             # Asked once: what is one part to the sender has room as one, or has not.
             room = held or not self._is_full(self._members[whole.address])
@@ -188,6 +213,8 @@ class Fleet:
         if part.address in self._members:
             owners.append(self._members[part.address].forwarder)
         answers = [forwarder.abandon(part) for forwarder in owners]
+        if not all(answers):
+            self.repeats.await_fate(part)
         return all(answers)
 
     async def wait_room(self, payload: bytes) -> None:
@@ -210,8 +237,8 @@ class Fleet:
     def _owners(self, payload: bytes) -> list[Forwarder]:
         if self._closed or self.topology.empty:
             return []
-        parts = partition(payload, self.topology)
-        return [self._members[part.address].forwarder for part in parts]
+        found = partition(payload, self.topology, self._settings.rule)
+        return [self._members[part.address].forwarder for part in found.routed]
 
     def sent(self) -> dict[str, int]:
         """The items that each backend of the ring took so far."""
@@ -250,6 +277,7 @@ class Fleet:
         # Taken before the drains end, which forget whom they retire.
         forwarders = self._forwarders()
         await self._tasks.close()
+        self._failing.flush()
         self.topology = EMPTY
         for forwarder in forwarders:
             await forwarder.close()
@@ -276,11 +304,19 @@ class Fleet:
             deadline_ns += at_ns
         return Part(
             routed.payload,
-            routed.spans,
+            routed.items,
             address=routed.address,
             deadline_ns=deadline_ns,
             tried_ns=origin.tried_ns if origin is not None else 0,
         )
+
+    def _unroutable(self, found: Partition, at_ns: int) -> Part:
+        """The items that no backend owns, as a part that was rejected."""
+        part = self._part(Routed("", b"", found.unroutable_items), at_ns, None)
+        result = Result(Outcome.REJECTED, UNROUTABLE, found.unroutable)
+        part.resolve(result)
+        self._failing.failed(Rejected(UNROUTABLE, found.unroutable), part.spans)
+        return part
 
     def _cut(self, routed: Routed) -> Iterable[Routed]:
         """A part above the size of a request in several: a backend may not take it
@@ -288,19 +324,30 @@ class Fleet:
         bytes_max = self._settings.forwarder.request_bytes_max
         if len(routed.payload) <= bytes_max:
             return (routed,)
-        pieces = cut_batch(Batch(routed.payload, routed.spans), bytes_max)
+        whole = Batch(routed.payload, routed.items, self._metrics.signal)
+        pieces = cut_batch(whole, bytes_max)
         return [Routed(routed.address, it.payload, it.items) for it in pieces]
 
     def _give(self, part: Part, *, room: bool) -> None:
         member = self._members[part.address]
+        twin = self.repeats.pending(part.payload)
         if self.repeats.known(part.payload, now_ns()):
             part.resolve(REPEATED)
+        elif twin is not None and room:
+            twin.result.add_done_callback(partial(self._give_after, part))
         elif room:
             member.forwarder.offer(part)
         else:
-            member.metrics.exporter.enqueue_failed.add(part.spans)
-            detail = f"the queue of backend {part.address} is full"
-            part.resolve(Result(Outcome.FAILED, "queue_full", detail))
+            member.forwarder.turn_away(part)
+
+    def _give_after(self, part: Part, _twin: asyncio.Future[Result]) -> None:
+        """The fate of the same bytes, sent before, is known."""
+        if part.abandoned:
+            part.resolve(GONE)
+        elif part.address in self._members:
+            self._give(part, room=True)
+        else:
+            part.resolve(MOVED)
 
     def _is_full(self, member: _Member) -> bool:
         return self._shared.total.full or member.forwarder.full

@@ -146,6 +146,13 @@ class Forwarder:
             self._room.clear()
         self._schedule()
 
+    def turn_away(self, part: Part) -> None:
+        """Fail a part that there is no room for."""
+        detail = f"the queue of backend {self.address} is full"
+        full = Result(Outcome.FAILED, "queue_full", detail)
+        self._line.turns_away(full, part.spans)
+        part.resolve(full)
+
     def abandon(self, part: Part) -> bool:
         """The sender of a part stopped waiting. True: it was not in flight and is
         given up; False: it is, and will be resolved when its fate is known."""

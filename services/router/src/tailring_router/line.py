@@ -76,6 +76,8 @@ class Line:
             level="info",
         )
         self._failing = FailureLog("Exporting failed. Rejecting data.", log=log)
+        # As level 1 says it of its own queue.
+        self._full = FailureLog("Dropping data because sending_queue is full", log=log)
         self._connect = connect
         self._client: Client | None = None
         self._turns = 0
@@ -147,6 +149,11 @@ class Line:
         self.metrics.gave_up(spans)
         self._failing.failed(Refused(result.reason, result.detail), spans)
 
+    def turns_away(self, result: Result, spans: int) -> None:
+        """There was no room for ``spans``: told now and then."""
+        self.metrics.turned_away(spans)
+        self._full.failed(Refused(result.reason, result.detail), spans)
+
     def keeps(self, epoch: int) -> bool:
         """Whether what was begun at ``epoch`` may stay here for another try."""
         return self.epoch == epoch and not self.leaving
@@ -174,6 +181,7 @@ class Line:
         """Give up the connection."""
         self._retrying.flush()
         self._failing.flush()
+        self._full.flush()
         if self._client is not None:
             await self._client.close()
 

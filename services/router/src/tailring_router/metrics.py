@@ -231,6 +231,10 @@ class BackendMetrics:
         """How long the endpoint took to answer, in milliseconds."""
         return self._series.latency
 
+    def turned_away(self, spans: int) -> None:
+        """There was no room for ``spans``."""
+        self.exporter.enqueue_failed.add(spans)
+
     def doubted(self, spans: int) -> None:
         """Nobody can know whether ``spans`` arrived."""
         self._doubted.add(spans)

@@ -21,17 +21,14 @@ import random
 from typing import TYPE_CHECKING
 
 from tailring_otlpio import SPLIT_REASONS
-from tailring_pipeline import Backoff
+from tailring_pipeline import HURRIED_WAIT_MAX_S, Backoff
 from tailring_router.line import SILENT, delivered
 from tailring_router.part import GONE, MOVED, Outcome, Part, Result, now_ns
 
 if TYPE_CHECKING:
     from tailring_router.line import Line
 
-__all__ = ["HURRY_S", "Sending"]
-
-# The longest wait between two tries once the router hurries.
-HURRY_S = 0.5
+__all__ = ["Sending"]
 
 
 class Sending:
@@ -163,7 +160,7 @@ class Sending:
         assert delay_ns is not None, "each part has its own end"
         if not self._line.hurries:
             return delay_ns
-        return min(delay_ns, max(int(HURRY_S * 1e9), asked_ns))
+        return min(delay_ns, max(int(HURRIED_WAIT_MAX_S * 1e9), asked_ns))
 
     def _unexpired(
         self, parts: list[Part], result: Result, delay_ns: int
