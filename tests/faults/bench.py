@@ -124,7 +124,7 @@ def _dns(server: DnsServer, port: int) -> Yaml:
         "dns": {
             "hostname": _NAME,
             "port": str(port),
-            "interval": "200ms",
+            "interval": "100ms",
             "server": f"127.0.0.1:{server.port}",
         }
     }
