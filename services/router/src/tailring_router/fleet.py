@@ -48,6 +48,7 @@ from tailring_router.part import (
 from tailring_router.partition import BY_TRACE, Partition, Routed, partition
 from tailring_router.repeats import Repeats
 from tailring_router.rests import Rest, Rests
+from tailring_router.ring_changes import ring_changed
 from tailring_router.topology import EMPTY, Topology, build_topology
 from tailring_router.watch import BalanceWatch
 from tailring_runtime.logs import get_logger
@@ -372,6 +373,8 @@ class Fleet:
             if address not in self._members:
                 self._open(address)
         changed = self.topology.ring.endpoints != topology.ring.endpoints
+        if changed:
+            ring_changed(self.topology, topology, metrics=self._metrics)
         self.topology = topology
         for address in sorted(set(self._members) - set(topology.addresses)):
             self._retire(address)

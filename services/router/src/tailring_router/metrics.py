@@ -93,6 +93,15 @@ OUTCOME = MetricSpec(
     help="Requests to a backend by whether it took them.",
 )
 
+RING_HASH = MetricSpec(
+    name="tailring_router_ring_hash",
+    kind="gauge",
+    labels=("exporter",),
+    help="The first 12 hex digits of the ring's digest, as a number; 0 without"
+    " backends. Routers of one fleet that differ send spans of one trace to different"
+    " backends: alert when max and min over the routers are apart for minutes.",
+)
+
 
 class RouterMetrics:
     """What the exporter as a whole counts."""
@@ -113,6 +122,7 @@ class RouterMetrics:
         self.received = metrics.counter(RECEIVED[signal], exporter=exporter)
         self.moved = metrics.counter(MOVED[signal], exporter=exporter)
         self.retried = metrics.counter(RETRIED[signal], exporter=exporter)
+        self.ring_hash = metrics.gauge(RING_HASH, exporter=exporter)
         self.doubted = metrics.counter(DOUBTED[signal], exporter=exporter)
         self._left = {
             door: metrics.counter(LEFT[signal], exporter=exporter, door=door.value)

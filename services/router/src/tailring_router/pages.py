@@ -83,7 +83,7 @@ def _ring_tables(one: Balancing) -> tuple[Table, Table]:
     ring = one.topology.ring
     facts = (
         ("generation", ring.generation),
-        ("digest", ring.digest()),
+        ("digest", one.topology.digest),
         ("members", len(ring.members)),
         ("points", len(ring.items())),
         ("positions", ring.positions_max),
