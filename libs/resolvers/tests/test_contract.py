@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tailring_resolvers import (
     CloudMapResolverConfig,
     DnsResolver,
     DnsResolverConfig,
+    K8sResolver,
+    K8sResolverConfig,
     Lookup,
     StaticResolver,
     StaticResolverConfig,
@@ -19,7 +22,9 @@ from tailring_resolvers import (
 from tailring_runtime.metrics import Metrics
 from tailring_testkit.cloud_map import FakeCloudMap, aws_environment, instance_at
 from tailring_testkit.dns_server import DnsServer
+from tailring_testkit.fake_kube import FakeKube
 from tailring_testkit.fake_resolver import FakeResolver
+from tailring_testkit.process import eventually
 from tailring_testkit.resolver_contract import (
     FollowingContract,
     ResolverContract,
@@ -177,6 +182,56 @@ class TestCloudMap(FollowingContract):
                 resolver, NAMES, change=change, fail=fail, empty=empty, others=OTHERS
             )
             await resolver.stop()
+
+
+class TestK8s(FollowingContract):
+    """The k8s resolver, here against a small server; a real one is in tests/interop."""
+
+    @pytest.fixture
+    async def subject(self, tmp_path: Path) -> AsyncIterator[Subject]:
+        """A Service of two slices, in another order every time they are written."""
+        async with FakeKube(tmp_path) as server:
+            resolver = K8sResolver(
+                K8sResolverConfig(service="sampler.shop", ports=(4317,)),
+                metrics=Metrics(),
+                place=server.place(),
+                sleep=lambda _seconds: asyncio.sleep(0.005),
+            )
+
+            async def seen() -> None:
+                await eventually(
+                    lambda: (
+                        not resolver.following
+                        or resolver.version == str(server.version)
+                    ),
+                    "the resolver has seen it",
+                )
+
+            async def change(*names: str) -> None:
+                server.refuse = {}
+                hosts = hosts_of(names)
+                await server.put("a", hosts[::2])
+                await server.put("b", hosts[1::2])
+                await seen()
+
+            async def fail() -> None:
+                server.refuse = {"list": 503, "watch": 503}
+                asked = len(server.tokens)
+                server.cut()
+                await eventually(
+                    lambda: not resolver.following or len(server.tokens) > asked,
+                    "the resolver has asked",
+                )
+
+            async def empty() -> None:
+                await server.drop("a")
+                await server.drop("b")
+                await seen()
+
+            await change(*NAMES)
+            yield Subject(
+                resolver, NAMES, change=change, fail=fail, empty=empty, others=OTHERS
+            )
 
 
 class TestFake(FollowingContract):

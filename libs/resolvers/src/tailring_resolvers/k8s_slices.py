@@ -50,7 +50,7 @@ def read_slice(document: object, *, hostnames: bool) -> Slice:
     """The slice in a decoded JSON object. Raises `UnexpectedObject`."""
     try:
         return _read(_mapping(document), hostnames)
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise UnexpectedObject(f"not an EndpointSlice: {error!r}") from error
 
 

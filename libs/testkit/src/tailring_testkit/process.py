@@ -7,6 +7,7 @@ early or never gets ready fails the test with the end of its output.
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import signal
@@ -23,6 +24,7 @@ __all__ = [
     "Child",
     "ChildFailed",
     "Ready",
+    "eventually",
     "http_ok",
     "logged",
     "port_open",
@@ -188,3 +190,15 @@ def wait_until(
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
         time.sleep(_POLL_S)
+
+
+async def eventually(
+    condition: Callable[[], bool], what: str, *, timeout_s: float = 20.0
+) -> None:
+    """As `wait_until`, while the event loop goes on."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not condition():  # noqa: ASYNC110 - for what nobody announces
+                await asyncio.sleep(0.002)
+    except TimeoutError:
+        raise AssertionError(f"not within {timeout_s} s: {what}") from None
