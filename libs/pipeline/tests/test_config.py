@@ -53,12 +53,14 @@ def test_the_queue_defaults_are_upstreams() -> None:
         ({"enabled": True}, True),
         ({"enabled": True, "wait_for_result": True}, False),
         ({"enabled": False}, False),
+        ({"storage": "file_storage"}, True),
+        ({"storage": "file_storage/x", "enabled": False}, False),
     ],
 )
 def test_only_a_queue_that_is_spelled_out_acknowledges_early(
     written: dict[str, Any], early: bool
 ) -> None:
-    """It takes a written enabled: true, and no wait_for_result."""
+    """It takes a written enabled: true and no wait_for_result, or a disk."""
     assert QueueConfig.model_validate(written).acknowledges_early is early
 
 
@@ -94,7 +96,12 @@ def test_an_exporters_queue_written_as_null_is_the_default() -> None:
         ({"queue_size": 0}, "`queue_size` must be positive"),
         ({"queue_size": -1}, "`queue_size` must be positive"),
         ({"batch": {}}, "does not batch in the queue"),
-        ({"storage": "file_storage"}, "keeps queues in memory only"),
+        (
+            {"storage": "file_storage", "wait_for_result": True},
+            "`wait_for_result` is not supported with a persistent queue configured with"
+            " `storage`",
+        ),
+        ({"storage": 5}, "expected the name of an extension"),
         ({"sizer": "spans"}, "'requests', 'items' or 'bytes'"),
         ({"queue_size": "10"}, "expected a whole number"),
     ],

@@ -11,11 +11,22 @@ from tailring_pipeline.consumer import Batch, Consumer, Refused, Rejected, Signa
 from tailring_pipeline.cutting import cut_batch
 from tailring_pipeline.debug import DebugExporter
 from tailring_pipeline.debug_config import DebugConfig
+from tailring_pipeline.disk_store import DiskSettings, DiskStore
 from tailring_pipeline.doors import Door
-from tailring_pipeline.errors import Closed, Empty, Full, QueueError, TooLarge
+from tailring_pipeline.errors import (
+    Closed,
+    Empty,
+    Full,
+    QueueError,
+    StorageInUse,
+    TooLarge,
+    Unwritable,
+)
 from tailring_pipeline.exporter_metrics import ExporterMetrics
 from tailring_pipeline.failure_log import FailureLog
 from tailring_pipeline.fan_out import FanOut, branches_of, fan_out
+from tailring_pipeline.file_storage import FileStorage, Worker, file_storage_of
+from tailring_pipeline.file_storage_config import FILE_STORAGE, FileStorageConfig
 from tailring_pipeline.memory_limiter import MemoryLimiter, MemorySettings
 from tailring_pipeline.memory_limiter_config import MemoryLimiterConfig
 from tailring_pipeline.nop import NopConfig, NopExporter
@@ -32,9 +43,12 @@ from tailring_pipeline.queue_config import (
 )
 from tailring_pipeline.retry import HURRIED_WAIT_MAX_S, Retry
 from tailring_pipeline.sending_queue import SendingQueue, SendingStatistics
+from tailring_pipeline.storage_metrics import StorageMetrics
+from tailring_pipeline.store import Entry, MemoryStore, Room, Store
 from tailring_pipeline.wakeups import Wakeups
 
 __all__ = [
+    "FILE_STORAGE",
     "HURRIED_WAIT_MAX_S",
     "ITEMS",
     "KINDS",
@@ -49,15 +63,21 @@ __all__ = [
     "Consumer",
     "DebugConfig",
     "DebugExporter",
+    "DiskSettings",
+    "DiskStore",
     "Door",
     "Empty",
+    "Entry",
     "ExporterMetrics",
     "FailureLog",
     "FanOut",
+    "FileStorage",
+    "FileStorageConfig",
     "Full",
     "MemoryLimiter",
     "MemoryLimiterConfig",
     "MemorySettings",
+    "MemoryStore",
     "NopConfig",
     "NopExporter",
     "OnBehalf",
@@ -72,20 +92,27 @@ __all__ = [
     "Rejected",
     "Retry",
     "RetryConfig",
+    "Room",
     "SendingQueue",
     "SendingStatistics",
     "Signal",
     "Sizer",
     "Stage",
+    "StorageInUse",
+    "StorageMetrics",
+    "Store",
     "Ticket",
     "TooLarge",
     "TopLevelQueue",
     "TopLevelQueueConfig",
     "TopLevelRetryConfig",
+    "Unwritable",
     "Wakeups",
+    "Worker",
     "branches_of",
     "cut_batch",
     "delivery_of",
     "fan_out",
+    "file_storage_of",
     "per_signal",
 ]

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["Closed", "Empty", "Full", "QueueError", "TooLarge"]
+from pathlib import Path
+
+from tailring_runtime.errors import StartError
+
+__all__ = [
+    "Closed",
+    "Empty",
+    "Full",
+    "QueueError",
+    "StorageInUse",
+    "TooLarge",
+    "Unwritable",
+]
 
 
 class QueueError(Exception):
@@ -23,3 +35,27 @@ class Empty(QueueError):
 
 class Closed(QueueError):
     """Raised when the queue takes nothing any more, or has nothing left to give."""
+
+
+class Unwritable(QueueError):
+    """Raised when the disk does not take a record now; nothing of it is left there.
+
+    ``full``: for want of room, which may come.
+    """
+
+    def __init__(self, detail: str, *, full: bool) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.full = full
+
+
+class StorageInUse(StartError):
+    """Raised when another process has the folder of a queue on disk."""
+
+    def __init__(self, folder: Path, owner: str) -> None:
+        super().__init__(
+            f"{folder} is in use by another process (pid {owner or 'unknown'}); give"
+            " each process a directory of its own in file_storage, or stop the other"
+        )
+        self.folder = folder
+        self.owner = owner

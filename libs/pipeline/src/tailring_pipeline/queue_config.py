@@ -12,7 +12,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from tailring_runtime.config import NULL_IS_EMPTY, Bool, ConfigModel, Int
+from tailring_runtime.config import (
+    NULL_IS_EMPTY,
+    Bool,
+    ConfigModel,
+    Int,
+    StorageExtension,
+)
 
 __all__ = ["QueueConfig", "Sizer", "TopLevelQueue", "TopLevelQueueConfig"]
 
@@ -26,10 +32,6 @@ class QueueConfig(ConfigModel):
         "batch": (
             "this version does not batch in the queue; use the batch processor, or"
             " leave it out: requests to a backend are coalesced anyway"
-        ),
-        "storage": (
-            "this version keeps queues in memory only; without `storage` a request is"
-            " acknowledged when it is delivered, so a crash loses nothing"
         ),
     }
 
@@ -57,15 +59,22 @@ class QueueConfig(ConfigModel):
         default=False,
         description="Never acknowledge before the destination did.",
     )
+    storage: StorageExtension = Field(
+        default=None,
+        description="The extension that keeps the queue on disk. Requests are"
+        " acknowledged when they are written there, and survive the process.",
+    )
 
     @property
     def acknowledges_early(self) -> bool:
         """Whether a batch is acknowledged as soon as it is queued.
 
-        Only a queue that the file switches on in so many words does that: the default
-        queue bounds and runs in parallel, but its callers wait for the delivery.
+        Only a queue on disk, or one that the file switches on in so many words, does
+        that: the default queue bounds and runs in parallel, but its callers wait for
+        the delivery.
         """
-        spelled_out = self.enabled and "enabled" in self.model_fields_set
+        written = "enabled" in self.model_fields_set or self.storage is not None
+        spelled_out = self.enabled and written
         return spelled_out and not self.wait_for_result
 
     @model_validator(mode="after")
@@ -76,6 +85,11 @@ class QueueConfig(ConfigModel):
             raise ValueError("`num_consumers` must be positive")
         if self.queue_size <= 0:
             raise ValueError("`queue_size` must be positive")
+        if self.storage is not None and self.wait_for_result:
+            raise ValueError(
+                "`wait_for_result` is not supported with a persistent queue configured"
+                " with `storage`"
+            )
         return self
 
 

@@ -10,11 +10,14 @@ Rules:
   is never cancelled for it, but what fails is not tried again: he will send it himself.
 * accepted = delivered + returned + lost + held, in items, always. Returned is what a
   waiting caller was told it still has; lost has a `Door`. `loss` is the part of the
-  lost that was acknowledged and might have been taken later.
+  lost that was acknowledged and might have been taken later. What was found at the
+  start is accepted, too.
+* With a store that survives, what is refused while the queue drains stays held, and is
+  no loss. After the first such refusal nothing more is tried: it is for the next start.
 
 How it works: deliveries run in at most ``num_consumers`` tasks, which are spawned when
 there is work and end when there is none. `_settle` is the one place where a batch
-leaves, whatever the reason.
+leaves, whatever the reason. What is held lies in a `Store`, in memory or on disk.
 
 It does not retry: that is the `Retry` behind it, which is passed `hurry`, and which
 `close` makes give up.
@@ -26,18 +29,18 @@ import asyncio
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tailring_pipeline.consumer import Batch, Consumer, Refused, Rejected
 from tailring_pipeline.doors import Door
-from tailring_pipeline.errors import Closed, Full, TooLarge
+from tailring_pipeline.errors import Closed, Full, TooLarge, Unwritable
 from tailring_pipeline.exporter_metrics import ExporterMetrics
 from tailring_pipeline.failure_log import FailureLog
 from tailring_pipeline.on_behalf import OnBehalf
 from tailring_pipeline.outcome import Outcome, delivery_of
-from tailring_pipeline.queue import BoundedQueue, Ticket
 from tailring_pipeline.queue_config import QueueConfig
 from tailring_pipeline.retry import Retry
+from tailring_pipeline.store import Entry, MemoryStore, Room, Store
 from tailring_pipeline.wakeups import Wakeups
 from tailring_runtime.logs import get_logger
 from tailring_runtime.losses import Loss
@@ -47,6 +50,9 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 __all__ = ["SendingQueue", "SendingStatistics"]
+
+# Upstream's words, so that a search for them finds ours as well.
+FULL: Final = "Dropping data because sending_queue is full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +66,6 @@ class SendingStatistics:
     lost: Mapping[Door, int]
 
 
-class _Entry:
-    """One batch in the queue; who waits for it, unless it was acknowledged early."""
-
-    __slots__ = ("accepted", "answer", "batch")
-
-    def __init__(self, batch: Batch, answer: asyncio.Future[Outcome] | None) -> None:
-        self.batch = batch
-        self.answer = answer
-        self.accepted = False
-
-
 class SendingQueue:
     """A `Stage` and `Consumer`; see the module. Not ``enabled``, it has no bound."""
 
@@ -81,17 +76,22 @@ class SendingQueue:
         consumer: Consumer,
         metrics: ExporterMetrics,
         log: FilteringBoundLogger | None = None,
+        store: Store | None = None,
     ) -> None:
+        """Without a ``store`` it holds in memory what the configuration allows."""
         self._config = config
         self._consumer = consumer
         self._metrics = metrics
         self._log = log if log is not None else get_logger(exporter=metrics.exporter_id)
-        self._queue = _queue_of(config)
+        self._store: Store = MemoryStore(Room.of(config)) if store is None else store
+        self._store.follow(self._spawn_consumers)
         self._consumers_max = config.num_consumers if config.enabled else math.inf
         self._tasks = TaskSet(metrics.exporter_id)
         self._consumers = 0
         self._idle = Wakeups()
         self._closed = False
+        # A drain that was refused something: the rest stays for the next start.
+        self._leaves_rest = False
         self._accepted = 0
         self._delivered = 0
         self._returned = 0
@@ -100,6 +100,7 @@ class SendingQueue:
         self._lost_acknowledged = 0
         self._dropping = FailureLog("Exporting failed. Dropping data.", log=self._log)
         self._rejecting = FailureLog("Exporting failed. Rejecting data.", log=self._log)
+        self._full = FailureLog(FULL, log=self._log)
         if config.enabled:
             metrics.watch_queue(self._size, capacity=config.queue_size)
         metrics.watch_in_flight(lambda: self._consumers)
@@ -137,28 +138,33 @@ class SendingQueue:
             return
         early = self.acknowledges_early
         answer = None if early else asyncio.get_running_loop().create_future()
-        entry = _Entry(batch, answer)
+        entry = Entry(batch, answer)
         try:
-            ticket = await self._put(entry)
+            await self._put(entry)
         except asyncio.CancelledError:
             if answer is not None:  # it may have been admitted, and be on its way
                 answer.cancel()
+            if entry.mark is not None:
+                self._accept(entry)
             raise
         self._accept(entry)
-        self._spawn_consumers()
         if answer is None:
             return
         try:
             outcome = await answer
         except asyncio.CancelledError:
-            if self._queue.withdraw(ticket):
+            if self._store.withdraw(entry):
                 self._settle(entry, _abandoned(), door=Door.ABANDONED)
             raise
         if outcome is not None:
             raise outcome
 
     async def start(self) -> None:
-        """Nothing to begin: deliveries start with the first batch."""
+        """Take over what a process before left on disk. Raises `StartError` or
+        OSError when the store cannot be had."""
+        items = await self._store.start()
+        self._accepted += items
+        self._held += items
 
     def hurry(self) -> None:
         """Try again at once what waits for its next attempt, and more often."""
@@ -168,7 +174,7 @@ class SendingQueue:
     def close(self) -> None:
         """Refuse new batches; retries that wait make their last attempt now."""
         self._closed = True
-        self._queue.close()
+        self._store.close()
         if isinstance(self._consumer, Retry):
             self._consumer.stop_retrying()
 
@@ -176,50 +182,62 @@ class SendingQueue:
         """Wait until everything held was delivered or failed, at most ``timeout_s``."""
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
-        while self._held and loop.time() < deadline_s:
+        while self._busy() and loop.time() < deadline_s:
             await self._idle.wait(deadline_s - loop.time())
 
+    def _busy(self) -> bool:
+        if self._leaves_rest:
+            return self._consumers > 0
+        return self._held > 0
+
     async def terminate(self) -> None:
-        """Abandon what is held: told to those who wait, counted as lost otherwise."""
+        """Abandon what is held: told to those who wait, counted as lost otherwise,
+        unless it survives."""
         self.close()
-        for ticket in self._queue.drain():
-            self._settle(ticket.item, _terminated(), door=Door.TERMINATED)
+        self._leaves_rest = True
+        for entry in self._store.drain():
+            self._settle(entry, _terminated(), door=Door.TERMINATED)
         await self._tasks.close()
         self._consumers = 0
-        self._dropping.flush()
-        self._rejecting.flush()
+        await self._store.stop()
+        if self._store.survives and self._held:
+            self._log.info("what was not delivered stays on disk", items=self._held)
+        for log in (self._dropping, self._rejecting, self._full):
+            log.flush()
 
     def check_invariants(self) -> None:
         """Raise AssertionError unless every accepted item is in exactly one place."""
-        self._queue.check_invariants()
+        self._store.check_invariants()
         left = self._delivered + self._returned + sum(self._lost.values())
         assert self._accepted == left + self._held
-        assert self._held <= self._queue.statistics().items
+        assert self._held <= self._store.held[1]
         assert self._consumers <= self._consumers_max
 
-    async def _put(self, entry: _Entry) -> Ticket[_Entry]:
-        batch = entry.batch
-        sizes = {"items": batch.items, "nbytes": len(batch.payload)}
+    async def _put(self, entry: Entry) -> None:
         try:
-            if self._config.block_on_overflow:
-                return await self._queue.put(entry, **sizes)
-            return self._queue.put_nowait(entry, **sizes)
+            await self._store.put(entry, waits=self._config.block_on_overflow)
+            return
         except TooLarge:
             answer: Refused | Rejected
             answer = Rejected("too_large", "the batch is larger than the sending queue")
         except Full:
             answer = Refused("queue_full", "sending queue is full")
+        except Unwritable as error:
+            reason = "storage_full" if error.full else "storage_failed"
+            answer = Refused(reason, error.detail)
         except Closed:
             answer = _draining()
-        raise self._turn_away(batch, answer)
+        raise self._turn_away(entry.batch, answer)
 
     def _turn_away(self, batch: Batch, answer: Refused | Rejected) -> Exception:
         self._metrics.enqueue_failed.add(batch.items)
-        if answer.reason != "draining":
+        if answer.reason in ("queue_full", "storage_full"):
+            self._full.failed(answer, batch.items)
+        elif answer.reason != "draining":
             self._rejecting.failed(answer, batch.items)
         return answer
 
-    def _accept(self, entry: _Entry) -> None:
+    def _accept(self, entry: Entry) -> None:
         # A putter that was admitted may be delivered before it runs again.
         if not entry.accepted:
             entry.accepted = True
@@ -227,37 +245,61 @@ class SendingQueue:
             self._held += entry.batch.items
 
     def _spawn_consumers(self) -> None:
-        if len(self._queue) and self._consumers < self._consumers_max:
+        """Called for each entry that can be leased."""
+        if self._has_work() and self._consumers < self._consumers_max:
             self._consumers += 1
             self._tasks.spawn(self._consume_queue(), name="sending queue consumer")
 
+    def _has_work(self) -> bool:
+        return self._store.ready > 0 and not self._leaves_rest
+
     async def _consume_queue(self) -> None:
         try:
-            while len(self._queue):
-                await self._deliver(self._queue.lease_nowait())
+            while self._has_work():
+                await self._deliver(self._store.lease_nowait())
         finally:
             self._consumers -= 1
+            if not self._busy():
+                self._idle.wake_all()
 
-    async def _deliver(self, ticket: Ticket[_Entry]) -> None:
-        entry = ticket.item
+    async def _deliver(self, entry: Entry) -> None:
         self._accept(entry)
         try:
             consumer = self._consumer_for(entry)
             outcome = await delivery_of(entry.batch, consumer, log=self._log)
         except asyncio.CancelledError:
-            self._queue.release(ticket)
-            self._settle(entry, _terminated(), door=Door.TERMINATED)
+            if self._store.survives:
+                self._keep(entry, _terminated())
+            else:
+                self._store.release(entry)
+                self._settle(entry, _terminated(), door=Door.TERMINATED)
             raise
-        self._queue.release(ticket)
+        if isinstance(outcome, Refused) and self._closed and self._store.survives:
+            self._keep(entry, outcome)
+            return
+        self._store.release(entry)
         self._settle(entry, outcome)
 
-    def _consumer_for(self, entry: _Entry) -> Consumer:
+    def _keep(self, entry: Entry, refused: Refused) -> None:
+        """It was refused while the queue drains: the next start has what is left."""
+        self._leaves_rest = True
+        remaining = refused.remaining
+        if remaining is not None and not remaining.payload:
+            remaining = None  # nobody knows which part it is: all of it
+        self._store.keep(entry, remaining)
+        if remaining is not None:
+            delivered = entry.batch.items - remaining.items
+            self._held -= delivered
+            self._delivered += delivered
+            self._metrics.sent.add(delivered)
+
+    def _consumer_for(self, entry: Entry) -> Consumer:
         if entry.answer is not None and isinstance(self._consumer, OnBehalf):
             return self._consumer.on_behalf_of(entry.answer)
         return self._consumer
 
     def _settle(
-        self, entry: _Entry, outcome: Outcome, *, door: Door | None = None
+        self, entry: Entry, outcome: Outcome, *, door: Door | None = None
     ) -> None:
         """The one way out: count what was delivered and who has the rest."""
         self._accept(entry)
@@ -277,7 +319,7 @@ class SendingQueue:
                 self._lost_acknowledged += failed
         if entry.answer is not None and waiting:
             entry.answer.set_result(outcome)
-        if not self._held:
+        if not self._busy():
             self._idle.wake_all()
 
     def _lose(self, items: int, outcome: Refused | Rejected, *, door: Door) -> None:
@@ -288,22 +330,9 @@ class SendingQueue:
             self._dropping.failed(outcome, items)
 
     def _size(self) -> float:
-        held = self._queue.statistics()
-        sizes = {"requests": held.requests, "items": held.items, "bytes": held.nbytes}
+        requests, items, nbytes = self._store.held
+        sizes = {"requests": requests, "items": items, "bytes": nbytes}
         return sizes[self._config.sizer]
-
-
-def _queue_of(config: QueueConfig) -> BoundedQueue[_Entry]:
-    if not config.enabled:
-        return BoundedQueue()
-    size_max = config.queue_size
-    match config.sizer:
-        case "requests":
-            return BoundedQueue(requests_max=size_max)
-        case "items":
-            return BoundedQueue(items_max=size_max)
-        case "bytes":
-            return BoundedQueue(bytes_max=size_max)
 
 
 def _draining() -> Refused:

@@ -1,0 +1,438 @@
+"""The queue on disk behind a sending queue: what survives, what waits, what is full."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tailring_pipeline import (
+    Batch,
+    DiskSettings,
+    DiskStore,
+    Door,
+    ExporterMetrics,
+    QueueConfig,
+    Refused,
+    Rejected,
+    Room,
+    SendingQueue,
+    StorageInUse,
+    StorageMetrics,
+)
+from tailring_pipeline.segment_log import SegmentLog
+from tailring_runtime.logs import get_logger
+from tailring_runtime.metrics import Metrics
+from tailring_testkit.sink import Sink
+
+LARGE = 1 << 20
+
+
+def batch(number: int, size: int = 100) -> Batch:
+    """A batch that is known by its number."""
+    return Batch(f"{number:06d}".encode() + os.urandom(size), 1)
+
+
+class Disk:
+    """Takes everything until it is told to be full."""
+
+    def __init__(self) -> None:
+        self.full = False
+
+    def write(self, fd: int, buffers: Sequence[bytes]) -> int:
+        """Write, or say that there is no room."""
+        if self.full:
+            raise OSError(28, "No space left on device")
+        return os.writev(fd, buffers)
+
+
+class Rig:
+    """A sending queue on disk in front of a sink."""
+
+    def __init__(
+        self,
+        folder: Path,
+        written: Mapping[str, Any] | None = None,
+        *,
+        disk: Disk | None = None,
+        **settings: Any,
+    ) -> None:
+        config = QueueConfig.model_validate(
+            {"storage": "file_storage", **(written or {})}
+        )
+        self.sink = Sink()
+        self.disk = disk or Disk()
+        self.metrics = Metrics()
+        self.store = DiskStore(
+            DiskSettings(folder / "queue", lock_timeout_s=0, **settings),
+            Room.of(config),
+            metrics=StorageMetrics(self.metrics, "otlp", log=get_logger()),
+            segments=SegmentLog(folder / "queue", write=self.disk.write),
+        )
+        self.queue = SendingQueue(
+            config,
+            consumer=self.sink,
+            metrics=ExporterMetrics(self.metrics, "otlp"),
+            store=self.store,
+        )
+
+    def value(self, name: str) -> float:
+        """The value of a metric."""
+        return self.metrics.value(name)
+
+    async def consume(self, *batches: Batch) -> None:
+        """Hand them in, one after the other."""
+        for one in batches:
+            await self.queue.consume(one)
+
+    async def stop(self, join_s: float = 5.0) -> None:
+        """A whole drain."""
+        self.queue.check_invariants()
+        self.queue.close()
+        await self.queue.join(join_s)
+        await self.queue.terminate()
+        self.queue.check_invariants()
+
+
+@asynccontextmanager
+async def started(folder: Path, *args: Any, **kwargs: Any) -> AsyncIterator[Rig]:
+    """A rig that runs, and is terminated at the end."""
+    rig = Rig(folder, *args, **kwargs)
+    await rig.queue.start()
+    try:
+        yield rig
+    finally:
+        await rig.queue.terminate()
+
+
+async def test_what_was_acknowledged_is_delivered_and_gone(tmp_path: Path) -> None:
+    """Batches go through the disk in order, and a new process finds nothing."""
+    batches = [batch(n) for n in range(200)]
+    async with started(tmp_path, {"num_consumers": 1}) as rig:
+        await rig.consume(*batches)
+        await rig.stop()
+        assert rig.sink.batches == batches
+        assert rig.value("otelcol_exporter_sent_spans") == 200
+        assert rig.value("tailring_storage_bytes") == 0
+    async with started(tmp_path) as rig:
+        assert rig.queue.statistics().accepted == 0
+
+
+async def test_what_was_not_delivered_is_found_again(tmp_path: Path) -> None:
+    """A drain whose destination refuses leaves all on disk, counts no loss, and the
+    next process delivers it."""
+    batches = [batch(n) for n in range(50)]
+    async with started(tmp_path, {"queue_size": 100}) as rig:
+        rig.sink.hold()
+        rig.sink.refuse()
+        await rig.consume(*batches)
+        rig.queue.close()
+        rig.sink.release()
+        await rig.stop()
+        assert rig.queue.statistics().held == 50
+        assert not rig.queue.loss
+        assert not any(rig.queue.statistics().lost.values())
+    with capture_logs() as logs:
+        async with started(tmp_path) as rig:
+            await rig.sink.wait_items(50)
+            assert sorted(one.payload for one in rig.sink.batches) == sorted(
+                one.payload for one in batches
+            )
+            await rig.stop()
+    (told,) = [line for line in logs if line["event"] == "queue on disk recovered"]
+    assert (told["records"], told["items"], told["damaged"]) == (50, 50, 0)
+    assert rig.value("tailring_storage_recovered_items") == 50
+
+
+async def test_a_drain_stops_trying_when_it_is_refused(tmp_path: Path) -> None:
+    """With the destination away a drain does not use up its time."""
+    async with started(tmp_path, {"num_consumers": 2}) as rig:
+        rig.sink.hold()
+        await rig.consume(*[batch(n) for n in range(20)])
+        rig.queue.close()
+        rig.sink.refuse()
+        rig.sink.release()
+        async with asyncio.timeout(2):
+            await rig.stop(join_s=60)
+        assert len(rig.sink.turned_away) <= 4
+        assert rig.queue.statistics().held == 20
+
+
+async def test_what_remains_of_a_batch_is_what_is_kept(tmp_path: Path) -> None:
+    """Of a batch that was delivered in part before a stop only the rest comes again."""
+    rest = Batch(b"rest", 2)
+    async with started(tmp_path) as rig:
+        rig.sink.hold()
+        rig.sink.script([Refused("shutdown", "stopping", remaining=rest)])
+        await rig.consume(Batch(b"whole", 5))
+        rig.queue.close()
+        rig.sink.release()
+        await rig.stop()
+        assert rig.queue.statistics().delivered == 3
+        assert rig.queue.statistics().held == 2
+    async with started(tmp_path) as rig:
+        await rig.sink.wait_items(2)
+        assert rig.sink.batches == [rest]
+
+
+async def test_a_terminated_delivery_is_kept(tmp_path: Path) -> None:
+    """A delivery that is cut off by the end is tried by the next process."""
+    async with started(tmp_path) as rig:
+        rig.sink.hold()
+        await rig.consume(batch(1))
+        await rig.sink.wait_in_flight(1)
+        await rig.stop(join_s=0.05)
+        assert rig.queue.statistics().held == 1
+    async with started(tmp_path) as rig:
+        await rig.sink.wait_items(1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "door"),
+    [
+        (Rejected("bad", "never"), Door.REJECTED),
+        (Refused("unavailable", "no retries left"), Door.REFUSED),
+    ],
+)
+async def test_a_final_answer_removes(
+    tmp_path: Path, answer: Exception, door: Door
+) -> None:
+    """What is rejected, or given up by the retries, is counted, logged and gone."""
+    async with started(tmp_path) as rig:
+        rig.sink.fail(answer)
+        with capture_logs() as logs:
+            await rig.consume(batch(1))
+            await rig.stop()
+        assert rig.queue.statistics().lost[door] == 1
+        assert "Exporting failed. Dropping data." in [line["event"] for line in logs]
+    async with started(tmp_path) as rig:
+        assert rig.queue.statistics().held == 0
+
+
+async def test_memory_is_bounded_and_order_kept(tmp_path: Path) -> None:
+    """A backlog far beyond the memory is delivered whole and in order, with never more
+    than the bound in memory."""
+    batches = [batch(n, size=LARGE // 8) for n in range(160)]
+    seen: list[int] = []
+    async with started(tmp_path, {"num_consumers": 1}, memory_bytes_max=LARGE) as rig:
+        rig.sink.hold()
+        await rig.consume(*batches)
+        assert rig.value("tailring_storage_bytes") > 19 * LARGE
+        consume = rig.sink.consume
+
+        async def watched(batch: Batch) -> None:
+            """Look at the memory with each delivery."""
+            seen.append(rig.store.bytes_in_memory)
+            await consume(batch)
+
+        rig.sink.consume = watched  # type: ignore[method-assign]
+        rig.sink.release()
+        await rig.stop(join_s=20)
+        assert rig.sink.batches == batches
+        assert max(seen) <= LARGE + LARGE // 8
+        assert rig.value("tailring_storage_bytes") == 0
+
+
+async def test_a_batch_larger_than_the_memory_passes(tmp_path: Path) -> None:
+    """One batch may exceed the bound, alone."""
+    batches = [batch(n, size=3 * LARGE) for n in range(4)]
+    async with started(tmp_path, memory_bytes_max=LARGE) as rig:
+        rig.sink.hold()
+        await rig.consume(*batches)
+        rig.sink.release()
+        await rig.stop(join_s=20)
+        assert sorted(map(hash, rig.sink.batches)) == sorted(map(hash, batches))
+
+
+async def test_a_full_disk_refuses_at_the_door(tmp_path: Path) -> None:
+    """Without room a batch is refused and may come again; with room it works again."""
+    async with started(tmp_path) as rig:
+        rig.sink.hold()
+        await rig.consume(batch(1))
+        rig.disk.full = True
+        with capture_logs() as logs, pytest.raises(Refused, match="No space left") as e:
+            await rig.consume(batch(2))
+        assert e.value.reason == "storage_full"
+        assert [line["event"] for line in logs] == [
+            "Dropping data because sending_queue is full"
+        ]
+        assert rig.value("tailring_storage_write_failures") == 1
+        assert rig.value("otelcol_exporter_enqueue_failed_spans") == 1
+        rig.disk.full = False
+        await rig.consume(batch(3))
+        rig.sink.release()
+        await rig.stop()
+        assert [one.payload[:6] for one in rig.sink.batches] == [b"000001", b"000003"]
+
+
+async def test_a_full_disk_is_delivered_from(tmp_path: Path) -> None:
+    """What was written is delivered and done with while nothing can be written."""
+    async with started(tmp_path) as rig:
+        rig.sink.hold()
+        await rig.consume(*[batch(n) for n in range(5)])
+        rig.disk.full = True
+        rig.sink.release()
+        await rig.stop()
+        assert len(rig.sink.batches) == 5
+
+
+async def test_max_size_bounds_the_folder(tmp_path: Path) -> None:
+    """Beyond max_size a batch is refused as by a full disk, until room was made."""
+    async with started(tmp_path, folder_bytes_max=3 * LARGE) as rig:
+        rig.sink.hold()
+        await rig.consume(batch(1, LARGE), batch(2, LARGE))
+        with pytest.raises(Refused, match="max_size"):
+            await rig.consume(batch(3, LARGE))
+        rig.sink.release()
+        await rig.sink.wait_items(2)
+        async with asyncio.timeout(2):
+            while rig.value("tailring_storage_bytes"):  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.01)
+        await rig.consume(batch(4, LARGE))
+        await rig.stop()
+
+
+@pytest.mark.parametrize(
+    ("sizer", "size"), [("requests", 3), ("items", 3), ("bytes", 3 * 106)]
+)
+async def test_queue_size_counts_what_is_on_disk(
+    tmp_path: Path, sizer: str, size: int
+) -> None:
+    """The queue is full when so much is held, over a restart too."""
+    keys = {"sizer": sizer, "queue_size": size}
+    async with started(tmp_path, keys) as rig:
+        rig.sink.hold()
+        await rig.consume(batch(1), batch(2), batch(3))
+        assert rig.value("otelcol_exporter_queue_size") == size
+        with pytest.raises(Refused) as caught:
+            await rig.consume(batch(4))
+        assert caught.value.reason == "queue_full"
+        await rig.stop(join_s=0)
+    async with started(tmp_path, keys) as rig:
+        rig.sink.hold()
+        with pytest.raises(Refused):
+            await rig.consume(batch(5))
+        rig.sink.release()
+        await rig.sink.wait_items(3)
+        await rig.stop()
+
+
+async def test_block_on_overflow_waits_for_room(tmp_path: Path) -> None:
+    """A caller waits in line while the queue on disk is full; one that goes away takes
+    no room."""
+    keys = {"queue_size": 1, "block_on_overflow": True}
+    async with started(tmp_path, keys) as rig, asyncio.TaskGroup() as tasks:
+        rig.sink.hold()
+        await rig.consume(batch(1))
+        gone = tasks.create_task(rig.consume(batch(2)))
+        waiting = tasks.create_task(rig.consume(batch(3)))
+        await asyncio.sleep(0.05)
+        gone.cancel()
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        rig.sink.release()
+        await waiting
+        await rig.stop()
+        assert [one.payload[:6] for one in rig.sink.batches] == [b"000001", b"000003"]
+
+
+async def test_senders_share_a_write(tmp_path: Path) -> None:
+    """What comes while the disk is at work is written at once."""
+    calls = 0
+    disk = Disk()
+
+    def slowly(fd: int, buffers: Sequence[bytes]) -> int:
+        """A disk that takes its time."""
+        nonlocal calls
+        calls += 1
+        return os.writev(fd, buffers)
+
+    disk.write = slowly  # type: ignore[method-assign]
+    async with started(tmp_path, disk=disk) as rig:
+        rig.sink.hold()
+        async with asyncio.TaskGroup() as tasks:
+            for n in range(100):
+                tasks.create_task(rig.consume(batch(n)))
+        assert calls < 10
+        rig.sink.release()
+        await rig.stop()
+        assert len(rig.sink.batches) == 100
+
+
+async def test_a_sender_that_goes_away_keeps_the_counts_right(tmp_path: Path) -> None:
+    """Cancelled at any moment, a batch is either gone or delivered, and counted."""
+    for ticks in range(12):
+        async with started(tmp_path) as rig, asyncio.TaskGroup() as tasks:
+            sender = tasks.create_task(rig.consume(batch(ticks)))
+            for _ in range(ticks):
+                await asyncio.sleep(0.0003)
+            sender.cancel()
+            await asyncio.wait([sender])
+            await rig.stop()
+            held = rig.queue.statistics()
+            assert held.held == 0
+            assert held.accepted == held.delivered == len(rig.sink.batches)
+
+
+async def test_the_loop_does_not_wait_for_the_disk(tmp_path: Path) -> None:
+    """While 64 MiB are written and read back the event loop goes on."""
+    longest_s = 0.0
+
+    async def heartbeat() -> None:
+        """Note the longest time between two turns."""
+        nonlocal longest_s
+        loop = asyncio.get_running_loop()
+        while True:
+            before_s = loop.time()
+            await asyncio.sleep(0.001)
+            longest_s = max(longest_s, loop.time() - before_s)
+
+    large = batch(1, 64 * LARGE)
+    async with started(tmp_path, memory_bytes_max=LARGE) as rig:
+        rig.sink.hold()
+        await rig.consume(batch(0))
+        beating = asyncio.get_running_loop().create_task(heartbeat())
+        await asyncio.sleep(0.01)
+        longest_s = 0.0
+        await rig.consume(large)
+        rig.sink.release()
+        await rig.sink.wait_items(2)
+        beating.cancel()
+        assert longest_s < 0.25
+        await rig.stop()
+
+
+async def test_a_second_process_is_told(tmp_path: Path) -> None:
+    """A queue whose folder is taken does not start, and says why."""
+    async with started(tmp_path):
+        other = Rig(tmp_path)
+        with pytest.raises(StorageInUse):
+            await other.queue.start()
+        await other.queue.terminate()
+
+
+async def test_damage_is_counted_and_logged(tmp_path: Path) -> None:
+    """A record with a wrong bit is told with file and offset; the others go on."""
+    async with started(tmp_path) as rig:
+        rig.sink.hold()
+        await rig.consume(*[batch(n) for n in range(3)])
+        await rig.stop(join_s=0)
+    (path,) = (tmp_path / "queue").glob("*.seg")
+    data = bytearray(path.read_bytes())
+    data[200] ^= 4
+    path.write_bytes(data)
+    with capture_logs() as logs:
+        async with started(tmp_path) as rig:
+            await rig.sink.wait_items(2)
+            await rig.stop()
+    (line,) = [one for one in logs if one["event"].startswith("damaged record")]
+    assert line["file"] == str(path)
+    assert line["offset"] == 134
+    assert rig.value("tailring_storage_damaged_records") == 1
+    assert [one.payload[:6] for one in rig.sink.batches] == [b"000000", b"000002"]
