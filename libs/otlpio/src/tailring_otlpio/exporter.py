@@ -8,7 +8,7 @@ from tailring_otlpio.client import TraceClient
 from tailring_otlpio.client_config import OtlpExporterConfig
 from tailring_otlpio.credentials import PLAINTEXT, Credentials
 from tailring_otlpio.metrics import PARTIAL_REJECTED
-from tailring_pipeline import Batch, ExporterMetrics, Retry, SendingQueue
+from tailring_pipeline import Batch, ExporterMetrics, Retry, SendingQueue, Store
 from tailring_runtime.logs import get_logger
 from tailring_runtime.losses import Loss
 
@@ -46,9 +46,9 @@ class OtlpExporter:
     """A `Stage` and `Consumer` of one signal, made on the running loop.
 
     ``consume`` returns when the backend took the batch (or, with a queue that the file
-    spells out, when it is queued). It raises `Rejected` with a reason of
-    `status.SPLIT_REASONS` when a part of the batch may be at fault: the caller can
-    split it and try again.
+    spells out or that is on disk, when it is queued). It raises `Rejected` with a
+    reason of `status.SPLIT_REASONS` when a part of the batch may be at fault: the
+    caller can split it and try again.
     """
 
     def __init__(
@@ -57,7 +57,9 @@ class OtlpExporter:
         *,
         metrics: ExporterMetrics,
         credentials: Credentials = PLAINTEXT,
+        store: Store | None = None,
     ) -> None:
+        """``store`` keeps the queue on disk; None: in memory."""
         log = get_logger(exporter=metrics.exporter_id)
         self._delivery = _Delivery(config, metrics=metrics, credentials=credentials)
         retry = Retry(config.retry_on_failure, consumer=self._delivery, log=log)
@@ -66,7 +68,10 @@ class OtlpExporter:
             consumer=retry,
             metrics=metrics,
             log=log,
+            store=store,
         )
+        # Of two that had the same folder on disk the first must have ended.
+        self.exclusive = store is not None
 
     @property
     def name(self) -> str:

@@ -8,7 +8,13 @@ from tailring_otlpio import (
     OtlpExporterConfig,
     OtlpReceiverConfig,
 )
-from tailring_pipeline import BatchConfig, DebugConfig, MemoryLimiterConfig, NopConfig
+from tailring_pipeline import (
+    FILE_STORAGE,
+    BatchConfig,
+    DebugConfig,
+    MemoryLimiterConfig,
+    NopConfig,
+)
 from tailring_router.config import LoadBalancingConfig
 from tailring_runtime.config import HEALTH_CHECK, ComponentType, Registry
 from tailring_runtime.zpages import ZPAGES
@@ -49,6 +55,7 @@ def registry() -> Registry:
             ZPAGES,
             BEARER_TOKEN_AUTH,
             BASIC_AUTH,
+            FILE_STORAGE,
         ),
         refused_components={("processor", "tail_sampling"): _SAMPLER},
     )

@@ -8,7 +8,13 @@ from tailring_otlpio import (
     OtlpExporterConfig,
     OtlpReceiverConfig,
 )
-from tailring_pipeline import BatchConfig, DebugConfig, MemoryLimiterConfig, NopConfig
+from tailring_pipeline import (
+    FILE_STORAGE,
+    BatchConfig,
+    DebugConfig,
+    MemoryLimiterConfig,
+    NopConfig,
+)
 from tailring_runtime.config import HEALTH_CHECK, ComponentType, Registry
 from tailring_sampler.config import TailSamplingConfig
 
@@ -47,6 +53,7 @@ def registry() -> Registry:
             HEALTH_CHECK,
             BEARER_TOKEN_AUTH,
             BASIC_AUTH,
+            FILE_STORAGE,
         ),
         refused_components={
             ("exporter", "loadbalancing"): _ROUTER,
