@@ -22,7 +22,7 @@ def build_resolver(
     ``lookup`` stands in for the system's DNS configuration.
     """
     if config.static is not None:
-        return StaticResolver(config.static, metrics=metrics)
+        return StaticResolver(config.static, metrics=metrics, lookup=lookup or Lookup())
     if config.aws_cloud_map is not None:
         return CloudMapResolver(config.aws_cloud_map, metrics=metrics)
     if config.k8s is not None:

@@ -10,20 +10,31 @@ from __future__ import annotations
 from tailring_resolvers.config import StaticResolverConfig
 from tailring_resolvers.endpoint import Endpoint, named
 from tailring_resolvers.kept import KeptList
+from tailring_resolvers.lookup import Lookup
 from tailring_resolvers.resolver import OnChange
+from tailring_resolvers.several import NameCheck
 from tailring_runtime.metrics import Metrics
 
 __all__ = ["StaticResolver"]
 
 
 class StaticResolver:
-    """Resolves once, at start, to what is configured. Never fails, never changes."""
+    """Resolves to what is configured; that changes when the file does (`update`)."""
 
     kind = "static"
 
-    def __init__(self, config: StaticResolverConfig, *, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        config: StaticResolverConfig,
+        *,
+        metrics: Metrics,
+        lookup: Lookup | None = None,
+    ) -> None:
+        """With a ``lookup`` names that have several addresses are warned about."""
         self._listed = tuple(sorted(named(text) for text in config.hostnames))
         self._kept = KeptList(self.kind, metrics=metrics)
+        self._on_change: OnChange | None = None
+        self._names = None if lookup is None else NameCheck(lookup)
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The list; empty before `start`."""
@@ -31,11 +42,31 @@ class StaticResolver:
 
     async def start(self, on_change: OnChange) -> None:
         """Call ``on_change`` once, before this returns."""
-        self._kept.accept(self._listed, on_change=on_change)
+        self._on_change = on_change
+        self._tell(on_change)
+
+    def update(self, config: StaticResolverConfig) -> None:
+        """The list has changed in the file; told at once if this was started."""
+        self._listed = tuple(sorted(named(text) for text in config.hostnames))
+        if self._on_change is not None:
+            self._tell(self._on_change)
 
     async def resolve(self) -> tuple[Endpoint, ...]:
         """The configured list."""
         return self._listed
 
     async def stop(self) -> None:
-        """Nothing follows anything here."""
+        """No list is told any more."""
+        self._on_change = None
+        if self._names is not None:
+            await self._names.close()
+
+    async def names_checked(self) -> None:
+        """Wait until the names of the last list were looked up, if they are."""
+        if self._names is not None:
+            await self._names.join()
+
+    def _tell(self, on_change: OnChange) -> None:
+        new = self._kept.accept(self._listed, on_change=on_change)
+        if new and self._names is not None:
+            self._names.begin(self._listed)
