@@ -271,12 +271,15 @@ class Tenant:
         return K8sPlace(environ, home=folder / "nobody", service_account=folder)
 
     def put_slice(
-        self, name: str, endpoints: Iterable[Json], *, service: str = "sampler"
+        self,
+        name: str,
+        endpoints: Iterable[Json],
+        *,
+        service: str = "sampler",
+        kind: str = "IPv4",
     ) -> str:
         """Write an EndpointSlice; the version of the API's state with it."""
         found = list(endpoints)
-        texts = [text for one in found for text in one["addresses"]]
-        kind = "IPv6" if any(":" in text for text in texts) else "IPv4"
         body: Json = {
             "metadata": {"name": name, "labels": {_LABEL: service}},
             "addressType": kind,

@@ -16,7 +16,8 @@ class TcpProxy:
 
     An async context manager. `cut` resets every connection; new ones are taken.
     ``connections`` counts all that there ever were. While ``muted`` bytes are swallowed
-    in both directions, and connections stay open.
+    in both directions, and connections stay open. While ``refusing``, new ones are
+    reset at once.
     """
 
     def __init__(self, target_port: int, *, host: str = "127.0.0.1") -> None:
@@ -24,6 +25,7 @@ class TcpProxy:
         self.port = 0
         self.connections = 0
         self.muted = False
+        self.refusing = False
         self._target = (host, target_port)
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -74,6 +76,9 @@ class TcpProxy:
     async def _connect(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        if self.refusing:
+            writer.transport.abort()
+            return
         try:
             far = await asyncio.open_connection(*self._target)
         except OSError:
