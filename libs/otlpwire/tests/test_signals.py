@@ -15,7 +15,7 @@ from tailring_otlpwire import (
     join_requests,
     validate,
 )
-from tailring_testkit.signals import items_of, requests_of
+from tailring_testkit.signal_requests import items_of, requests_of
 
 PROPERTY = settings(max_examples=50, deadline=None)
 KINDS = st.sampled_from([TRACES, LOGS, METRICS])

@@ -15,6 +15,7 @@ from tailring_otlpwire.group import HeaderCache, group
 from tailring_otlpwire.join import join, join_requests
 from tailring_otlpwire.kinds import LOGS, METRICS, TRACES
 from tailring_otlpwire.legacy import modernised
+from tailring_otlpwire.owners import Part
 from tailring_otlpwire.pieces import (
     Piece,
     Summary,
@@ -23,7 +24,9 @@ from tailring_otlpwire.pieces import (
     lasts_within,
     span_times,
 )
-from tailring_otlpwire.split import Part, split
+from tailring_otlpwire.rule import RoutingRule
+from tailring_otlpwire.split import split
+from tailring_otlpwire.split_by import Split, routing_keys, split_by
 from tailring_otlpwire.validate import count, count_spans, validate
 
 COMPILED: bool = not str(_fields.__file__).endswith(".py")
@@ -36,6 +39,8 @@ __all__ = [
     "HeaderCache",
     "Part",
     "Piece",
+    "RoutingRule",
+    "Split",
     "Summary",
     "TraceSlice",
     "TraceSummary",
@@ -48,7 +53,9 @@ __all__ = [
     "join_requests",
     "lasts_within",
     "modernised",
+    "routing_keys",
     "span_times",
     "split",
+    "split_by",
     "validate",
 ]

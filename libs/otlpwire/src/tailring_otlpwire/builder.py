@@ -12,11 +12,8 @@ from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
 
-from tailring_otlpwire.errors import WireError
 from tailring_otlpwire.fields import varint
 from tailring_otlpwire.fragments import Fragments
-
-COPIES_BYTES_MAX: Final = 256 * 1024 * 1024
 
 _RESOURCE: Final = b"\x0a"
 _SCOPE: Final = b"\x12"
@@ -69,10 +66,10 @@ class RequestBuilder:
             self._run_start = at
         self._run_end = end
 
-    def add_metric(self, at: i64, end: i64, points: i64) -> None:
-        """Take a metric as it is, as `add` takes a span; no metric is open."""
+    def add_several(self, at: i64, end: i64, items: i64) -> None:
+        """Take a span, a record or a whole metric, which has `items` items."""
         self.add(at, end)
-        self.items += points - 1
+        self.items += items - 1
 
     def add_point(self, at: i64, end: i64) -> None:
         """Take the data point whose field lies in [at, end) of the source.
@@ -125,6 +122,16 @@ class RequestBuilder:
         self._request.take_all(self._resource)
         self.resource_open = False
 
+    def add_scope(self, at: i64, end: i64, items: i64) -> None:
+        """Take a whole scope, whose field lies in [at, end); the resource is open."""
+        self.items += items
+        self._resource.add(self.buf[at:end])
+
+    def add_resource(self, at: i64, end: i64, items: i64) -> None:
+        """Take a whole resource, whose field lies in [at, end) of the source."""
+        self.items += items
+        self._request.add(self.buf[at:end])
+
     def add_unknown(self, fields: bytes) -> None:
         """Append fields of the request that are not known."""
         self._request.add(fields)
@@ -132,9 +139,3 @@ class RequestBuilder:
     def payload(self) -> bytes:
         """Return the request; everything must be closed."""
         return self._request.value()
-
-
-def check_copies(left_bytes: i64) -> None:
-    """Refuse a cut that repeats more bytes of headers than allowed."""
-    if left_bytes < 0:
-        raise WireError(0, "headers too large to repeat in every part")

@@ -2,11 +2,8 @@
 
 from mypy_extensions import i64
 
-from tailring_otlpwire.builder import (
-    COPIES_BYTES_MAX,
-    RequestBuilder,
-    check_copies,
-)
+from tailring_otlpwire.budget import COPIES_BYTES_MAX, Budget
+from tailring_otlpwire.builder import RequestBuilder
 from tailring_otlpwire.fields import BODY, RESOURCE_SPANS, Fields
 from tailring_otlpwire.header import header
 from tailring_otlpwire.kinds import METRICS, TRACES
@@ -51,7 +48,7 @@ class _Chunker:
         self.buf = buf
         self.items_max: i64 = items_max
         self.kind: i64 = kind
-        self.copies_left_bytes: i64 = copies_bytes_max
+        self.budget = Budget(copies_bytes_max)
         self.scan = MetricScan()
         self.builder = RequestBuilder(buf, 0)
         self.chunks: list[bytes] = []
@@ -104,7 +101,7 @@ class _Chunker:
         if self.builder.items + scan.points <= self.items_max:
             self.builder.resource_open = True
             self.builder.scope_open = True
-            self.builder.add_metric(field.at, field.pos, scan.points)
+            self.builder.add_several(field.at, field.pos, scan.points)
             return
         heads = metric_heads(self.buf, scan, field.body, field.pos)
         points = Fields(self.buf, scan.pos, scan.end, DATA_NESTING)
@@ -113,7 +110,7 @@ class _Chunker:
                 continue
             if self.builder.items == self.items_max:
                 self.builder.close_metric(heads)
-                self.copies_left_bytes -= heads.size
+                self.budget.charge(heads.size)
                 self.make_room(resource, scope)
             self.builder.add_point(points.at, points.pos)
         self.builder.close_metric(heads)
@@ -121,10 +118,9 @@ class _Chunker:
     def cut(self, resource: bytes, scope: bytes) -> None:
         if self.builder.scope_open:
             self.builder.close_scope(scope)
-            self.copies_left_bytes -= len(scope)
+            self.budget.charge(len(scope))
         if self.builder.resource_open:
             self.builder.close_resource(resource)
-            self.copies_left_bytes -= len(resource)
-        check_copies(self.copies_left_bytes)
+            self.budget.charge(len(resource))
         self.chunks.append(self.builder.payload())
         self.builder = RequestBuilder(self.buf, 0)

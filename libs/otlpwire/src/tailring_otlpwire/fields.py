@@ -33,6 +33,8 @@ RESOURCE_SPANS: Final = 0x0A  # field 1 of the request
 BODY: Final = 0x12  # field 2 of a ResourceSpans, its scopes, and of a ScopeSpans
 
 LONG_TAG_BITS: Final = 35  # five bytes of seven bits
+SIGN_BIT: Final = 63
+INT64_MIN: Final = -(2**63)
 TAG_MAX: Final = 0xFFFFFFFF
 FIRST_TAG: Final = 8  # field number 1, wire type 0
 
@@ -87,6 +89,21 @@ def read_int32(buf: bytes, pos: i64, end: i64) -> tuple[i64, i64]:
     value &= 0xFFFFFFFF
     if value >= 0x80000000:
         value -= 0x100000000
+    return value, after
+
+
+def read_int64(buf: bytes, pos: i64, end: i64) -> tuple[i64, i64]:
+    """Read a varint as the signed number of its 64 bits."""
+    after = skip_varint(buf, pos, end)
+    value: i64 = 0
+    shift: i64 = 0
+    while pos < after:
+        byte: i64 = buf[pos]
+        if shift == SIGN_BIT:
+            return (value + INT64_MIN if byte else value), after
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        pos += 1
     return value, after
 
 

@@ -28,6 +28,19 @@ SUMMARY: Final = 0x5A
 
 METRIC_NESTING: Final = 3  # request, ResourceMetrics, ScopeMetrics around it
 DATA_NESTING: Final = 4
+POINT_NESTING: Final = 5
+
+
+_NUMBER_ATTRIBUTE: Final = 0x3A  # of a summary's points too
+_HISTOGRAM_ATTRIBUTE: Final = 0x4A
+_EXPONENTIAL_ATTRIBUTE: Final = 0x0A
+
+
+def point_attribute_tag(data_tag: i64) -> i64:
+    """Return the tag of the attributes of points, which differs by what holds them."""
+    if data_tag == HISTOGRAM:
+        return _HISTOGRAM_ATTRIBUTE
+    return _EXPONENTIAL_ATTRIBUTE if data_tag == EXPONENTIAL else _NUMBER_ATTRIBUTE
 
 
 def is_data(tag: i64) -> bool:

@@ -87,11 +87,15 @@ def count_in_resource(buf: bytes, pos: i64, end: i64, kind: i64) -> i64:
     fields = Fields(buf, pos, end, 1)
     while fields.next():
         if fields.tag == BODY:
-            if kind == METRICS:
-                items += count_points(buf, fields.body, fields.pos)
-            else:
-                items += count_in_scope(buf, fields.body, fields.pos)
+            items += count_items(buf, fields.body, fields.pos, kind)
     return items
+
+
+def count_items(buf: bytes, pos: i64, end: i64, kind: i64) -> i64:
+    """Return the number of items in a scope of a request."""
+    if kind == METRICS:
+        return count_points(buf, pos, end)
+    return count_in_scope(buf, pos, end)
 
 
 def count_in_scope(buf: bytes, pos: i64, end: i64) -> i64:
