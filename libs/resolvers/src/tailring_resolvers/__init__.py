@@ -17,6 +17,7 @@ from tailring_resolvers.k8s_resolver import K8sResolver
 from tailring_resolvers.lookup import Lookup
 from tailring_resolvers.metrics import SPECS
 from tailring_resolvers.resolver import OnChange, Resolver
+from tailring_resolvers.several import backend_names
 from tailring_resolvers.static import StaticResolver
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "StaticResolver",
     "StaticResolverConfig",
     "Throttled",
+    "backend_names",
     "build_resolver",
 ]

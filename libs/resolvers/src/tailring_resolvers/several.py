@@ -16,14 +16,14 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Final
 
-from tailring_resolvers.endpoint import Endpoint
+from tailring_resolvers.endpoint import Endpoint, dial_address
 from tailring_resolvers.errors import PartialAnswer, ResolutionError
 from tailring_resolvers.lookup import IpAddress, Lookup
 from tailring_runtime.address import split_host_port
 from tailring_runtime.logs import get_logger
 from tailring_runtime.tasks import TaskSet
 
-__all__ = ["NameCheck", "names_of"]
+__all__ = ["NameCheck", "backend_names"]
 
 TIMEOUT_S: Final = 5.0
 _AT_ONCE_MAX: Final = 16
@@ -40,7 +40,7 @@ class NameCheck:
 
     def begin(self, endpoints: Iterable[Endpoint]) -> None:
         """Check the names of a list; returns at once."""
-        names = names_of(endpoints)
+        names = backend_names(one.ring_name for one in endpoints)
         if names:
             self._tasks.spawn(self._check(names), name="check names")
 
@@ -84,12 +84,12 @@ class NameCheck:
         )
 
 
-def names_of(endpoints: Iterable[Endpoint]) -> list[str]:
-    """The hosts among the addresses that are names, each once, in order."""
+def backend_names(backends: Iterable[str]) -> list[str]:
+    """The hosts of backends that are names, each once, in order; not localhost."""
     found = set()
-    for endpoint in endpoints:
+    for backend in backends:
         try:
-            host, _ = split_host_port(endpoint.address)
+            host, _ = split_host_port(dial_address(backend))
         except ValueError:
             continue  # dialling it will say what is wrong with it
         try:
