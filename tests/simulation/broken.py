@@ -53,6 +53,7 @@ def unbroken() -> Scenario:
     )
     return replace(
         scenario,
+        orderly=False,
         traffic=traffic,
         router=router,
         sampler=sampler,

@@ -73,6 +73,8 @@ class Chaos:
             (events.partitions, self._cut_cable),
             (events.flaps, self._flap),
             (events.slow_samplers, self._slow_sampler),
+            (events.throttling_samplers, self._throttling_sampler),
+            (events.removals, self._remove_slow_sampler),
             (events.silent_resolvers, self._silence_resolver),
         ):
             for _ in range(count):
@@ -168,6 +170,26 @@ class Chaos:
         await self._break()
         self._all.note(f"{machine.address} answers at once again")
         machine.delay_s = 0.0
+
+    async def _throttling_sampler(self) -> None:
+        machine = self._rng.choice(list(self._all.samplers.values()))
+        machine.throttles_s = self._rng.choice([0.1, 1.0, 10.0])
+        self._all.note(f"{machine.address} throttles by {machine.throttles_s} s")
+        await self._break()
+        self._all.note(f"{machine.address} throttles no more")
+        machine.throttles_s = 0.0
+
+    async def _remove_slow_sampler(self) -> None:
+        machine = self._rng.choice(list(self._all.samplers.values()))
+        machine.delay_s = self._rng.choice([0.1, 1.0, 10.0])
+        self._all.note(f"{machine.address} answers after {machine.delay_s} s, and goes")
+        await asyncio.sleep(self._rng.random() * machine.delay_s)
+        await self._leave(machine.address)
+        await self._break()
+        machine.delay_s = 0.0
+        self._all.note(f"{machine.address} is listed again")
+        for router in self._all.routers:
+            await self._hear(router, sorted({*router.listed, machine.address}))
 
     def _idle_sampler(self) -> SamplerMachine | None:
         idle = [

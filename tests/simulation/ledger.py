@@ -102,6 +102,7 @@ class Ledger:
         self.copies: dict[int, Copy] = {}
         self.taken_by: dict[str, int] = {}
         self.exported_by: dict[tuple[str, int], int] = {}
+        self.doubted_by: dict[str, int] = {}
         self._trace_of = trace_of
         self.broken: list[str] = []
         """What was raised, for whoever calls may take it for a fault of the network."""
@@ -156,10 +157,11 @@ class Ledger:
                 f"copy {number:x} was sent again although its delivery was known",
             )
 
-    def doubted(self, copies: Iterable[int]) -> None:
-        """A router cannot know whether a sampler took these."""
+    def doubted(self, copies: Iterable[int], router: str) -> None:
+        """A router (that knows it) cannot know whether a sampler took these."""
         for copy in copies:
             self.copies[copy].doubted += 1
+            self.doubted_by[router] = self.doubted_by.get(router, 0) + 1
 
     def exported(self, copies: Iterable[int], sampler: str, *, backend: int) -> None:
         """The backend got these."""

@@ -60,7 +60,9 @@ class SamplerLink:
             serve,
             faults=self._faults,
             timeout_s=timeout_s,
-            doubt=lambda: self._ledger.doubted(copies),
+            doubt=lambda noticed: self._ledger.doubted(
+                copies, self._route.router if noticed else ""
+            ),
             calls=self._calls,
         )
         if untaken:

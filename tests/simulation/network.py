@@ -41,6 +41,9 @@ _FAULTS = (*_REFUSING, Fate.REQUEST_LOST, Fate.ANSWER_LOST, Fate.PARTIAL)
 Reply = int | Refused | Rejected
 """What a caller hears: the number of spans not taken, or why none was."""
 
+Doubt = Callable[[bool], None]
+"""Told whether the caller notices that he cannot know what the server did."""
+
 Server = Callable[[Fate], Awaitable[int]]
 """Takes the request (a part of it for `Fate.PARTIAL`) or raises its answer; how many
 spans it did not take."""
@@ -62,14 +65,15 @@ class Call:
 
     answer: asyncio.Future[Reply]
     fate: Fate
-    doubt: Callable[[], None]
+    doubt: Doubt
     harmless: bool = False
     """The server took nothing of it and never will."""
 
-    def give_up(self) -> None:
-        """The caller will not hear what the server did; told to the ledger once."""
+    def give_up(self, *, noticed: bool = True) -> None:
+        """The caller will not hear what the server did; told to the ledger once.
+        Not ``noticed``: he hears something that is not true."""
         if not self.harmless:
-            self.doubt()
+            self.doubt(noticed)
         self.harmless = True
 
 
@@ -91,7 +95,7 @@ class Network:
         *,
         faults: Faults,
         timeout_s: float,
-        doubt: Callable[[], None],
+        doubt: Doubt,
         calls: dict[Call, None],
     ) -> int:
         """Send a request; the spans not taken, or raises `Refused` or `Rejected`.
@@ -136,8 +140,8 @@ class Network:
         if call.fate is Fate.ANSWER_LOST and isinstance(answer, int):
             if self._rng.random() < 0.5:
                 return  # until the timeout
-            call.give_up()
             reason = self._rng.choice(["unreachable", "unavailable"])
+            call.give_up(noticed=reason == "unreachable")
             answer = Refused(reason, "the answer was lost")
         call.answer.set_result(answer)
 

@@ -99,7 +99,7 @@ class BackendLink:
             serve,
             faults=self._faults,
             timeout_s=_EXPORT_TIMEOUT_S,
-            doubt=lambda: self._doubt(copies),
+            doubt=lambda _noticed: self._doubt(copies),
             calls=self._calls,
         )
         if untaken:
@@ -270,6 +270,8 @@ class SamplerMachine:
         self.up = False
         self.refuses = False
         """Every request is answered as by an overloaded process."""
+        self.throttles_s = 0.0
+        """0: it does not; else so long it asks everybody to wait."""
         self.delay_s = 0.0
         """How long it takes to look at a request."""
         self._scenario = scenario
@@ -305,6 +307,8 @@ class SamplerMachine:
             raise Refused("unreachable", "connection refused")
         if self.refuses:
             raise Refused("unavailable", "overloaded", retry_after_s=0.1)
+        if self.throttles_s:
+            raise Refused("throttled", "exhausted", retry_after_s=self.throttles_s)
         try:
             return await self.life.serve(payload, fate=fate)
         except Refused as refused:

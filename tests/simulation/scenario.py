@@ -130,6 +130,10 @@ class Events:
     flaps: int = 0
     """A sampler refuses, and takes, and refuses again."""
     slow_samplers: int = 0
+    throttling_samplers: int = 0
+    """A sampler asks everybody to wait, for a while."""
+    removals: int = 0
+    """A sampler becomes slow, and leaves the list while requests are in flight."""
     silent_resolvers: int = 0
     """The resolver of a router answers nothing, also to one that starts anew."""
 
@@ -141,6 +145,7 @@ class Events:
             or self.sampler_restarts
             or self.sampler_kills
             or self.sampler_rolls
+            or self.removals
         )
 
 
@@ -330,5 +335,7 @@ def _events(rng: random.Random) -> Events:
         partitions=rng.choice([0, 0, 2, 6]),
         flaps=rng.choice([0, 0, 0, 3]),
         slow_samplers=rng.choice([0, 0, 0, 3]),
+        throttling_samplers=rng.choice([0, 0, 0, 2]),
+        removals=rng.choice([0, 0, 0, 2]),
         silent_resolvers=rng.choice([0, 0, 0, 2]),
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.simulation import world
 from tests.simulation.broken import unbroken
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import Faults, Scenario
 from tests.simulation.world import SimulationFailed, run
 
 from tailring_pipeline import Batch, SendingQueue
@@ -18,7 +18,7 @@ from tailring_router import fleet
 from tailring_router.balancer import LoadBalancer
 from tailring_router.forwarder import Forwarder
 from tailring_router.line import Line
-from tailring_router.metrics import Door, RouterMetrics
+from tailring_router.metrics import BackendMetrics, Door, RouterMetrics
 from tailring_router.part import DELIVERED, Part, Result
 from tailring_router.partition import Routed, partition
 from tailring_router.repeats import Repeats
@@ -110,6 +110,14 @@ def test_half_a_trace_is_seen(patch: Patch) -> None:
     slow = replace(scenario.traffic, spread_s=8.0)
     failure = _failure(replace(scenario, traffic=slow))
     assert "spans of kept traces are missing" in failure
+
+
+def test_a_doubt_that_is_not_counted_is_seen(patch: Patch) -> None:
+    """A router has to say of how many spans it does not know whether they arrived."""
+    patch(BackendMetrics, "doubted", lambda _metrics, _spans: None)
+    scenario = unbroken()
+    failure = _failure(replace(scenario, to_sampler=Faults(answer_lost=0.3)))
+    assert "doubts 0 spans" in failure
 
 
 def test_a_double_delivery_is_seen(patch: Patch) -> None:

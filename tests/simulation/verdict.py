@@ -5,6 +5,7 @@
   was so when it was acknowledged, if the router does not acknowledge early.
 * Every span that a sampler took was exported, dropped by a decision, or left by a named
   door; and all spans of a trace at one sampler went the same way.
+* A router counts every span whose fate it could not know: no more come twice.
 * In a calm run, besides: what routers count as delivered is what samplers took, and
   nothing was taken or exported twice.
 """
@@ -39,6 +40,7 @@ def judge(
     """Assert all of the module's rules."""
     for router in routers:
         _check_acknowledged(router, ledger)
+        _check_doubted(router, ledger)
     for sampler in samplers:
         sampler.check()
         sampler.check_empty()
@@ -78,6 +80,12 @@ def _check_acknowledged(router: RouterLife, ledger: Ledger) -> None:
         f"{missing} acknowledged spans of {router.name} are missing,"
         f" {router.lost()} left by a named door"
     )
+
+
+def _check_doubted(router: RouterLife, ledger: Ledger) -> None:
+    doubted = ledger.doubted_by.get(router.name, 0)
+    counted = router.router_metrics.doubted.value
+    assert doubted <= counted, f"{router.name} doubts {counted} spans, not {doubted}"
 
 
 def _missing(attempt: Attempt, ledger: Ledger) -> list[int]:

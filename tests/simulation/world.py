@@ -165,6 +165,7 @@ class World:
         for sampler in self.samplers.values():
             sampler.refuses = False
             sampler.delay_s = 0.0
+            sampler.throttles_s = 0.0
         for client in self.clients:
             client.healed = True
         for router in self.routers:

@@ -103,6 +103,8 @@ class Fleet:
         shown some of the parts, to say who gets too much."""
         self.topology: Topology = EMPTY
         self.repeats = Repeats()
+        # Parts that wait for the fate of the same bytes, which are in flight.
+        self._behind: set[Part] = set()
         self._settings = settings
         self._connect = connect
         self._metrics = metrics
@@ -214,7 +216,9 @@ class Fleet:
         if part.address in self._members:
             owners.append(self._members[part.address].forwarder)
         answers = [forwarder.abandon(part) for forwarder in owners]
-        if not all(answers):
+        if part in self._behind:
+            part.resolve(GONE)
+        elif not all(answers):
             self.repeats.await_fate(part)
         return all(answers)
 
@@ -335,6 +339,7 @@ class Fleet:
         if self.repeats.known(part.payload, now_ns()):
             part.resolve(REPEATED)
         elif twin is not None and room:
+            self._behind.add(part)
             twin.result.add_done_callback(partial(self._give_after, part))
         elif room:
             member.forwarder.offer(part)
@@ -343,9 +348,10 @@ class Fleet:
 
     def _give_after(self, part: Part, _twin: asyncio.Future[Result]) -> None:
         """The fate of the same bytes, sent before, is known."""
-        if part.abandoned:
-            part.resolve(GONE)
-        elif part.address in self._members:
+        self._behind.discard(part)
+        if part.result.done():
+            return  # its sender has left
+        if part.address in self._members:
             self._give(part, room=True)
         else:
             part.resolve(MOVED)
