@@ -19,7 +19,9 @@ import pytest
 
 from tailring_hashring import Ring, build
 from tailring_testkit import otlp, servers, services
+from tailring_testkit.cloud_map import aws_environment
 from tailring_testkit.cluster import Cluster, Node, cluster
+from tailring_testkit.moto import moto
 from tailring_testkit.pki import Authority
 from tailring_testkit.process import port_open, wait_until
 
@@ -148,6 +150,48 @@ def test_router_example_keeps_the_ring(
                 == 4000
             ),
             "4000 spans in the files of the backends",
+        )
+        arrived = {
+            name: {record.trace_id for record in servers.exported_spans(path)}
+            for name, path in files.items()
+        }
+    sent = set().union(*(otlp.trace_ids_of(payload) for payload in payloads))
+    assert arrived == _expected(build(files), sent)
+
+
+def test_router_example_on_ecs(tmp_path: Path) -> None:
+    """With the file for ECS as it stands, and Cloud Map where the environment says,
+    traces go where a ring of the instances sends them."""
+    with cluster() as made, ExitStack() as stack:
+        nodes = [made.node(f"task-{number}") for number in range(3)]
+        router, aws = made.node("router"), made.node("aws")
+        files: dict[str, Path] = {}
+        for node in nodes:
+            path = files[f"{node.address}:4317"] = tmp_path / f"{node.name}.jsonl"
+            folder = tmp_path / node.name
+            config = _file_backend(path, tls=None)
+            stack.enter_context(servers.otelcol(config, folder, place=node.place))
+        cloud = stack.enter_context(moto(tmp_path / "aws", place=aws.place))
+        samplers = cloud.service("otel-collectors", "tier2-collector")
+        for node in nodes:
+            samplers.register(node.name, AWS_INSTANCE_IPV4=node.address)
+        variables = [f"{name}={at}" for name, at in aws_environment(cloud.url).items()]
+        stack.enter_context(
+            router.running(
+                "env",
+                *variables,
+                services.command("tailring-router"),
+                "--config",
+                _EXAMPLES / "tier1-ecs.yaml",
+                log=tmp_path / "router.log",
+                ready=port_open(4317, router.address),
+            )
+        )
+        payloads = [otlp.realistic_request(400, seed) for seed in range(5)]
+        _send(router, payloads)
+        wait_until(
+            lambda: sum(map(len, map(servers.exported_spans, files.values()))) == 2000,
+            "2000 spans in the files of the backends",
         )
         arrived = {
             name: {record.trace_id for record in servers.exported_spans(path)}
