@@ -13,6 +13,7 @@ from tests.simulation.broken import unbroken
 from tests.simulation.scenario import Faults, Scenario
 from tests.simulation.world import SimulationFailed, run
 
+from tailring_otlpwire import RoutingRule
 from tailring_pipeline import Batch, SendingQueue
 from tailring_router import fleet
 from tailring_router.balancer import LoadBalancer
@@ -20,7 +21,7 @@ from tailring_router.forwarder import Forwarder
 from tailring_router.line import Line
 from tailring_router.metrics import BackendMetrics, Door, RouterMetrics
 from tailring_router.part import DELIVERED, Part, Result
-from tailring_router.partition import Routed, partition
+from tailring_router.partition import Partition, partition
 from tailring_router.repeats import Repeats
 from tailring_router.topology import Topology
 from tailring_sampler import processor
@@ -49,12 +50,14 @@ def test_nothing_fails_unbroken() -> None:
 def test_a_wrong_owner_is_seen(patch: Patch) -> None:
     """A router that sends parts to the neighbour of their owner splits traces."""
 
-    def wrong(payload: bytes, topology: Topology) -> list[Routed]:
+    def wrong(payload: bytes, topology: Topology, rule: RoutingRule) -> Partition:
         owners = topology.addresses
-        return [
-            part._replace(address=owners[owners.index(part.address) - 1])
-            for part in partition(payload, topology)
-        ]
+        return Partition(
+            [
+                part._replace(address=owners[owners.index(part.address) - 1])
+                for part in partition(payload, topology, rule).routed
+            ]
+        )
 
     patch(fleet, "partition", wrong)
     assert "splits a trace" in _failure(unbroken())

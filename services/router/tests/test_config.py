@@ -89,13 +89,13 @@ def test_a_signal_has_its_routing_keys(signal: Signal, key: str) -> None:
 
 def test_each_signal_has_its_default_key() -> None:
     """Traces go by trace id; logs and metrics by service."""
-    keys = {signal: _read().key_for(signal) for signal in Signal}
+    keys = {signal: _read().rule_for(signal).key for signal in Signal}
     assert keys == {
         Signal.TRACES: "traceID",
         Signal.LOGS: "service",
         Signal.METRICS: "service",
     }
-    assert _read(routing_key="resource").key_for(Signal.LOGS) == "resource"
+    assert _read(routing_key="resource").rule_for(Signal.LOGS).key == "resource"
 
 
 def test_routing_by_attributes_needs_attributes() -> None:
@@ -144,3 +144,20 @@ def test_a_dns_name_without_a_port_is_worth_a_warning() -> None:
 def test_a_queue_without_retry_is_worth_a_warning() -> None:
     """Level 1 that never retries drops what level 2 gave up."""
     assert any("dropped" in advice for advice in _read(queue={}).advice())
+
+
+@pytest.mark.parametrize(
+    ("hostnames", "warned"),
+    [
+        (["sampler:4317"], True),
+        (["sampler-0:4317", "sampler-1:4317"], False),
+        (["10.0.0.1:4317"], False),
+        (["localhost:4317"], False),
+    ],
+)
+def test_one_name_as_the_whole_list_is_worth_a_warning(
+    hostnames: list[str], warned: bool
+) -> None:
+    """A single name is often that of all samplers together, which no ring can use."""
+    config = _read(resolver={"static": {"hostnames": hostnames}})
+    assert any("lists one name" in one for one in config.advice()) is warned

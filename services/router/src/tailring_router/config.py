@@ -14,13 +14,17 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from tailring_otlpio import OtlpExporterConfig
+from tailring_otlpwire import RoutingRule
 from tailring_pipeline import (
+    KINDS,
+    QueueConfig,
     Signal,
     TopLevelQueue,
     TopLevelQueueConfig,
     TopLevelRetryConfig,
 )
-from tailring_resolvers import ResolverConfig
+from tailring_resolvers import ResolverConfig, backend_names
+from tailring_router.partition import BY_TRACE
 from tailring_runtime.config import ConfigModel, Duration, Int, Text, TextList
 
 __all__ = ["ROUTING_KEYS", "BackendConfig", "LoadBalancingConfig", "ProtocolConfig"]
@@ -36,8 +40,24 @@ ROUTING_KEYS: Final[Mapping[Signal, tuple[str, ...]]] = MappingProxyType(
 )
 
 
+class BackendQueueConfig(QueueConfig):
+    """``protocol.otlp.sending_queue``: one queue a backend, in memory."""
+
+    refused: ClassVar[Mapping[str, str]] = {
+        **QueueConfig.refused,
+        "storage": (
+            "backends come and go, and a queue on disk for each would be left behind"
+            " (upstream's does not work at all, its issue 16826); write it into the"
+            " sending_queue of the load balancer itself, where requests are kept before"
+            " they are routed"
+        ),
+    }
+
+
 class BackendConfig(OtlpExporterConfig):
     """``protocol.otlp``: the template of the connection to each backend."""
+
+    sending_queue: BackendQueueConfig = BackendQueueConfig()
 
     endpoint: Text = Field(
         default="placeholder:4317",
@@ -135,9 +155,12 @@ class LoadBalancingConfig(ConfigModel):
                 f" routing_key: {written}; for {signal} it may be {', '.join(keys)}",
             )
 
-    def key_for(self, signal: Signal) -> str:
-        """What a signal is routed by."""
-        return self.routing_key or ROUTING_KEYS[signal][0]
+    def rule_for(self, signal: Signal) -> RoutingRule:
+        """What a signal is routed by; the key fits it (`unfit`)."""
+        key = self.routing_key or ROUTING_KEYS[signal][0]
+        if signal is Signal.TRACES and key == BY_TRACE.key:
+            return BY_TRACE
+        return RoutingRule(KINDS[signal], key, self.routing_attributes)
 
     @property
     def level1_queue(self) -> TopLevelQueueConfig | None:
@@ -147,13 +170,21 @@ class LoadBalancingConfig(ConfigModel):
 
     def advice(self) -> Iterable[str]:
         """What is valid and still likely a mistake."""
+        listed = self.resolver.static.hostnames if self.resolver.static else ()
+        if len(listed) == 1 and backend_names(listed):
+            yield (
+                f"resolver.static lists one name, {listed[0]}: if it stands for several"
+                " addresses, the spans of each trace are spread over all of them; use"
+                " resolver.dns"
+            )
         dns = self.resolver.dns
         if self.level1_queue is not None and not self.retry_on_failure.enabled:
             yield (
                 "sending_queue is on and retry_on_failure is off: a request that every"
                 " backend's own retries gave up is dropped"
             )
-        if dns is not None and not dns.port and self.ring_generation == 3:
+        bare = dns is not None and not dns.port and not dns.of_services
+        if bare and self.ring_generation == 3:
             yield (
                 "resolver.dns has no port: the ring is that of bare addresses; routers"
                 " that write one route differently"

@@ -27,7 +27,15 @@ from functools import partial
 from tailring_pipeline import Backoff, Batch, Refused, Rejected, RetryConfig
 from tailring_router.fleet import Fleet
 from tailring_router.metrics import Door, RouterMetrics
-from tailring_router.part import GONE, STOPPED, Outcome, Part, Result, now_ns
+from tailring_router.part import (
+    GONE,
+    STOPPED,
+    UNROUTABLE,
+    Outcome,
+    Part,
+    Result,
+    now_ns,
+)
 from tailring_router.rests import Rest
 
 __all__ = ["Delivery", "Dispatcher"]

@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import replace
 
 from tailring_otlpio import PLAINTEXT, Credentials, TraceClient
+from tailring_otlpwire import RoutingRule
 from tailring_pipeline import (
     Batch,
     ExporterMetrics,
@@ -60,7 +61,7 @@ class LoadBalancingExporter:
                 address, template, credentials=credentials, signal=signal
             )
 
-        settings = _fleet_settings(config)
+        settings = _fleet_settings(config, config.rule_for(signal))
         fleet = self._fleet = Fleet(settings, connect=connect, metrics=metrics)
         queue = template.sending_queue
         # Level 1 has answered and bounds what it holds: level 2 holds nobody up.
@@ -169,7 +170,7 @@ def _at_once(queue: TopLevelQueueConfig) -> TopLevelQueueConfig:
     )
 
 
-def _fleet_settings(config: LoadBalancingConfig) -> FleetSettings:
+def _fleet_settings(config: LoadBalancingConfig, rule: RoutingRule) -> FleetSettings:
     template = config.protocol.otlp
     queue = template.sending_queue
     timeout_s = template.timeout / _NS_PER_S
@@ -191,4 +192,5 @@ def _fleet_settings(config: LoadBalancingConfig) -> FleetSettings:
         generation=config.ring_generation,
         retire_timeout_s=timeout_s or _RETIRE_DEFAULT_S,
         deadline_s=config.timeout / _NS_PER_S,
+        rule=rule,
     )

@@ -12,6 +12,7 @@ __all__ = [
     "MOVED",
     "REPEATED",
     "STOPPED",
+    "UNROUTABLE",
     "Outcome",
     "Part",
     "Result",
@@ -54,6 +55,8 @@ class Result:
 DELIVERED = Result(Outcome.DELIVERED)
 REPEATED = Result(Outcome.REPEATED)
 MOVED = Result(Outcome.MOVED, "moved", "the backend left the ring")
+# Why an item without a routing key was rejected.
+UNROUTABLE = "unroutable"
 GONE = Result(Outcome.FAILED, "abandoned", "the sender stopped waiting")
 STOPPED = Result(Outcome.FAILED, "shutdown", "the router is stopping")
 
