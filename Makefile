@@ -18,7 +18,7 @@ COMPILE ?= $(shell command -v $${CC:-cc} >/dev/null 2>&1 && $(PYTHON) -c '$(CAN_
 HOT := $(shell sed -e 's/\#.*//' tools/hot.txt)
 export TAILRING_COMPILE := $(COMPILE)
 
-.PHONY: install run test test-pure check interop bench fmt lint type sim fuzz faults kills outage docs pins clean
+.PHONY: install run test test-pure check interop bench fmt lint type sim fuzz faults kills storage-kills outage docs pins clean
 
 # ---------------------------------------------------------------- installing
 
@@ -91,6 +91,10 @@ faults: install
 KILLS ?= 20
 kills: install
 	$(BIN)/python -m tests.faults kills --kills $(KILLS) $(ARGS)
+
+STORAGE_KILLS ?= 50
+storage-kills: install
+	$(BIN)/python -m tests.faults storage --kills $(STORAGE_KILLS) $(ARGS)
 
 outage: install
 	$(BIN)/python -m tests.faults outage $(ARGS)

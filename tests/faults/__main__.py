@@ -1,7 +1,8 @@
-"""Fault runs by hand: ``python -m tests.faults [backends | kills | outage]``.
+"""Fault runs by hand: ``python -m tests.faults [backends | kills | storage | outage]``.
 
 ``backends``: each fault happens to one of five backends under load. ``kills``: the
-router is killed under load. ``outage``: no backend is there for long. A table at the
+router is killed under load. ``storage``: the same with a queue on disk, and a backend
+that is away half of the time. ``outage``: no backend is there for long. A table at the
 end says what came of it, and the exit code is 1 when something is not as promised.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from tests.faults.faults import FAULTS
 from tests.faults.kills import run_kills
 from tests.faults.outage import run_outage
+from tests.faults.storage_kills import run_storage_kills
 from tests.faults.trial import Shape, run_trial
 
 from tailring_testkit.pressure import Pressed
@@ -33,6 +35,17 @@ _COLUMNS = {
         "took s",
     ),
     "kills": ("kills", "spans", "lost", "came twice", "refusals", "p50 s", "p99 s"),
+    "storage": (
+        "kills",
+        "spans",
+        "lost",
+        "came twice",
+        "recovered",
+        "most on disk",
+        "refusals",
+        "p50 s",
+        "p99 s",
+    ),
     "outage": (
         "limit MiB",
         "most MiB",
@@ -84,6 +97,13 @@ def _kills(given: argparse.Namespace, folder: Path) -> Iterator[Run]:
     yield (*row, *_late(killed.pressed)), killed.problems()
 
 
+def _storage(given: argparse.Namespace, folder: Path) -> Iterator[Run]:
+    one = run_storage_kills(given.kills, folder, spans_per_s=given.rate or 5_000)
+    found = one.counted
+    row = (one.kills, found.acknowledged, found.lost, found.duplicates)
+    yield (*row, one.recovered, one.most_on_disk, *_late(one.pressed)), one.problems()
+
+
 def _outage(given: argparse.Namespace, folder: Path) -> Iterator[Run]:
     seconds, rate = given.seconds or 600.0, given.rate or 5_000
     one = run_outage(folder, seconds=seconds, spans_per_s=rate)
@@ -93,7 +113,12 @@ def _outage(given: argparse.Namespace, folder: Path) -> Iterator[Run]:
     yield (*sizes, *counts, one.drained_s), one.problems()
 
 
-_RUNS = {"backends": _backends, "kills": _kills, "outage": _outage}
+_RUNS = {
+    "backends": _backends,
+    "kills": _kills,
+    "storage": _storage,
+    "outage": _outage,
+}
 
 
 def _late(pressed: Pressed) -> Row:

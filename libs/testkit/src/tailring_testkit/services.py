@@ -66,12 +66,16 @@ def service(
         "grpc": {"endpoint": f"127.0.0.1:{grpc}"},
         "http": {"endpoint": f"127.0.0.1:{http}"},
     }
+    extensions = {
+        "health_check": {"endpoint": f"127.0.0.1:{health}"},
+        **config.get("extensions", {}),
+    }
     full = {
         **{key: value for key, value in config.items() if key != "pipeline"},
         "receivers": {"otlp": {"protocols": protocols}},
-        "extensions": {"health_check": {"endpoint": f"127.0.0.1:{health}"}},
+        "extensions": extensions,
         "service": {
-            "extensions": ["health_check"],
+            "extensions": list(extensions),
             "telemetry": {
                 "metrics": {
                     "readers": [{"pull": {"exporter": {"prometheus": prometheus}}}]
@@ -102,7 +106,8 @@ def router(
     signals: Sequence[str] = ("traces",),
 ) -> Iterator[Service]:
     """Run a router with a pipeline for each of ``signals``; ``exporter`` adds keys to
-    its ``loadbalancing`` exporter."""
+    its ``loadbalancing`` exporter. A queue on disk, ``sending_queue: {storage:
+    file_storage}``, is kept in ``folder``."""
     balancing = {
         "protocol": {"otlp": {"tls": {"insecure": True}}},
         "resolver": resolver,
@@ -111,7 +116,11 @@ def router(
     config = {
         "exporters": {"loadbalancing": balancing},
         "pipeline": {"exporters": ["loadbalancing"]},
+        "extensions": {},
     }
+    if "storage" in balancing.get("sending_queue", {}):
+        storage = {"directory": str(folder / "storage"), "create_directory": True}
+        config["extensions"] = {"file_storage": storage}
     with service("router", config, folder, signals=signals) as running_service:
         yield running_service
 
