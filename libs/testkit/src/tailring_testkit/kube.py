@@ -111,9 +111,9 @@ class Kube:
             with error:
                 return error.code, _decoded(error.read())
 
-    def tenant(self, *, granted: bool = True) -> Tenant:
+    def tenant(self, namespace: str = "", *, granted: bool = True) -> Tenant:
         """A new namespace with the ServiceAccount ``router``."""
-        namespace = f"tenant-{next(self._numbers)}"
+        namespace = namespace or f"tenant-{next(self._numbers)}"
         self.call("POST", "api/v1/namespaces", {"metadata": {"name": namespace}})
         accounts = f"api/v1/namespaces/{namespace}/serviceaccounts"
         account = self.call("POST", accounts, {"metadata": {"name": "router"}})
