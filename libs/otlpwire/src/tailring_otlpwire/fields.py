@@ -217,8 +217,13 @@ class Fields:
         else:
             tag, pos = read_tag(buf, pos, end)
         if tag & 7 == BYTES:
-            size, self.body = read_size(buf, pos, end)
-            self.pos = self.body + size
+            size: i64 = buf[pos] if pos < end else 0x80
+            if size < 0x80 and size < end - pos:
+                pos += 1
+            else:
+                size, pos = read_size(buf, pos, end)
+            self.body = pos
+            self.pos = pos + size
         else:
             self.body = pos
             self.pos = skip_value(buf, pos, end, tag, self.nesting)

@@ -6,17 +6,19 @@ identity is FNV-1a with 64 bits over such hashes and texts. Of attributes with o
 the first one counts, as often as the key is there.
 """
 
+from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
-from xxhash import xxh64
+from xxhash import xxh64_intdigest
 
 from tailring_otlpwire.budget import Budget
 from tailring_otlpwire.fields import Fields
 from tailring_otlpwire.fragments import Fragments
 from tailring_otlpwire.values import (
     BOOL,
+    BYTES,
     DOUBLE,
     EMPTY,
     ENTRY,
@@ -27,11 +29,8 @@ from tailring_otlpwire.values import (
     check_entries,
     number_of,
     read_key_value,
-    read_map,
 )
-from tailring_otlpwire.values import BYTES as BYTES_VALUE
 
-OFFSET_BASIS: Final = 0xCBF29CE484222325
 EMPTY_HASH: Final = bytes(16)
 
 _PRIME_LOW: Final = 0x1B3  # the prime is 2**40 + 0x1b3
@@ -40,30 +39,56 @@ _INT64: Final = Struct("<q")
 _HASHES: Final = Struct("<QQ")
 
 
-def fnv1a(data: bytes, state: int = OFFSET_BASIS) -> int:
-    """Return FNV-1a of `data`; `state` is the hash of what stood before it.
+@mypyc_attr(acyclic=True)
+class Identity:
+    """FNV-1a with 64 bits over what is added.
 
-    Each product is taken on halves of 32 bits, so that nothing leaves a machine word.
+    The state is kept in halves of 32 bits, and so are the products: nothing leaves a
+    machine word, and the compiled and the plain form are the same lines.
     """
-    high: i64 = state >> 32
-    low: i64 = state & _HALF
-    for byte in data:
-        low ^= byte
-        product: i64 = low * _PRIME_LOW
-        high = (high * _PRIME_LOW + (product >> 32) + (low << 8)) & _HALF
-        low = product & _HALF
-    high_word: int = high
-    low_word: int = low
-    return (high_word << 32) | low_word
+
+    def __init__(self) -> None:
+        self.high: i64 = 0xCBF29CE4
+        self.low: i64 = 0x84222325
+
+    def go_on_from(self, other: "Identity") -> None:
+        """Be what the other one is now."""
+        self.high = other.high
+        self.low = other.low
+
+    def add(self, data: bytes) -> None:
+        """Take bytes in."""
+        high = self.high
+        low = self.low
+        pos: i64 = 0
+        end: i64 = len(data)
+        while pos < end:
+            byte: i64 = data[pos]
+            low ^= byte
+            product = low * _PRIME_LOW
+            high = (high * _PRIME_LOW + (product >> 32) + (low << 8)) & _HALF
+            low = product & _HALF
+            pos += 1
+        self.high = high
+        self.low = low
+
+    def text(self) -> bytes:
+        """Return the hash in hexadecimal, without leading zeros."""
+        high_word: int = self.high
+        low_word: int = self.low
+        return b"%x" % (high_word << 32 | low_word)
 
 
 @mypyc_attr(acyclic=True)
 class AttributeHash:
-    """The hash of one map of attributes, which is read in one or more messages."""
+    """The hash of a map of attributes, which is read in one or more messages."""
 
     def __init__(self, budget: Budget) -> None:
-        self._budget = budget
-        self._entries: list[tuple[bytes, Value]] = []
+        self.budget = budget
+        self.digest: Callable[[bytes], int] = xxh64_intdigest
+        self._entries: dict[bytes, bytes] = {}
+        self._again: dict[bytes, int] = {}
+        self._value = Value(0)
 
     def read(self, buf: bytes, pos: i64, end: i64, tag: i64, nesting: i64) -> None:
         """Take the attributes of the message in buf[pos:end].
@@ -78,79 +103,69 @@ class AttributeHash:
 
     def add(self, buf: bytes, field: Fields) -> None:
         """Take one attribute, which is the field that was just read."""
-        value = Value(field.nesting + 2)
+        value = self._value
+        value.clear()
+        value.nesting = field.nesting + 2
         key = read_key_value(buf, field.body, field.pos, value)
-        self._entries.append((key, value))
-        check_entries(len(self._entries), field.at)
+        if key in self._entries:
+            self._again[key] = self._again.get(key, 0) + 1
+            return
+        check_entries(len(self._entries) + 1, field.at)
+        self._entries[key] = b"\xf4" + key + _written(buf, value, self.budget)
 
-    def value(self, buf: bytes) -> bytes:
+    def written(self) -> bytes:
+        """Return what is hashed: the entries, sorted by key; and start anew."""
+        entries = self._entries
+        again = self._again
+        self._entries = {}
+        if not again:
+            return b"".join([entries[key] for key in sorted(entries)])
+        self._again = {}
+        out: list[bytes] = []
+        for key in sorted(entries):
+            entry = entries[key]
+            times = again.get(key, 0)
+            self.budget.charge(len(entry) * times)
+            out.append(entry * (times + 1))
+        return b"".join(out)
+
+    def value(self) -> bytes:
         """Return the hash, 16 zero bytes of no attributes, and start anew."""
         if not self._entries:
             return EMPTY_HASH
-        out = Fragments()
-        _write_entries(buf, self._entries, out, self._budget)
-        self._entries = []
-        hasher = xxh64(out.value())
-        first = hasher.intdigest()
-        hasher.update(b"\xf3")
-        return _HASHES.pack(first, hasher.intdigest())
+        data = self.written()
+        return _HASHES.pack(self.digest(data), self.digest(data + b"\xf3"))
 
 
-def _write_entries(
-    buf: bytes, entries: list[tuple[bytes, Value]], out: Fragments, budget: Budget
-) -> None:
-    if len(entries) == 1:
-        out.add(b"\xf4" + entries[0][0])
-        _write(buf, entries[0][1], out, budget)
-        return
-    firsts: dict[bytes, Value] = {}
-    times: dict[bytes, int] = {}
-    for key, value in entries:
-        firsts.setdefault(key, value)
-        times[key] = times.get(key, 0) + 1
-    for key in sorted(firsts):
-        value = firsts[key]
-        if times[key] == 1:
-            out.add(b"\xf4" + key)
-            _write(buf, value, out, budget)
-            continue
-        repeated = Fragments()
-        repeated.add(b"\xf4" + key)
-        _write(buf, value, repeated, budget)
-        written = repeated.value()
-        budget.charge(len(written) * (times[key] - 1))
-        for _ in range(times[key]):
-            out.add(written)
-
-
-def _write(buf: bytes, value: Value, out: Fragments, budget: Budget) -> None:
+def _written(buf: bytes, value: Value, budget: Budget) -> bytes:
     kind = value.type
     if kind == STRING:
-        out.add(b"\xf7" + buf[value.pos : value.end])
-    elif kind == INT:
-        out.add(b"\xfa" + _INT64.pack(number_of(buf, value)))
-    elif kind == BOOL:
-        out.add(b"\xf8" if number_of(buf, value) else b"\xf9")
-    elif kind == DOUBLE:
-        out.add(b"\xfb" + buf[value.pos : value.end])
-    elif kind == EMPTY:
-        out.add(b"\xf5")
-    elif kind == BYTES_VALUE:
-        out.add(b"\xf6" + buf[value.pos : value.end])
-    elif kind == MAP:
-        out.add(b"\xfc")
-        _write_entries(buf, read_map(buf, value), out, budget)
-        out.add(b"\xfd")
-    else:
-        _write_array(buf, value, out, budget)
+        return b"\xf7" + buf[value.pos : value.end]
+    if kind == INT:
+        return b"\xfa" + _INT64.pack(number_of(buf, value))
+    if kind == BOOL:
+        return b"\xf8" if number_of(buf, value) else b"\xf9"
+    if kind == DOUBLE:
+        return b"\xfb" + buf[value.pos : value.end]
+    if kind == EMPTY:
+        return b"\xf5"
+    if kind == BYTES:
+        return b"\xf6" + buf[value.pos : value.end]
+    if kind == MAP:
+        entries = AttributeHash(budget)
+        entries.read(buf, value.pos, value.end, ENTRY, value.nesting + 1)
+        return b"\xfc" + entries.written() + b"\xfd"
+    return _written_array(buf, value, budget)
 
 
-def _write_array(buf: bytes, value: Value, out: Fragments, budget: Budget) -> None:
+def _written_array(buf: bytes, value: Value, budget: Budget) -> bytes:
+    out = Fragments()
     out.add(b"\xfe")
     fields = Fields(buf, value.pos, value.end, value.nesting + 1)
     while fields.next():
         if fields.tag == ENTRY:
             entry = Value(value.nesting + 2)
             entry.read(buf, fields.body, fields.pos)
-            _write(buf, entry, out, budget)
+            out.add(_written(buf, entry, budget))
     out.add(b"\xff")
+    return out.value()

@@ -10,7 +10,7 @@ from mypy_extensions import i64
 
 from tailring_otlpwire.budget import Budget
 from tailring_otlpwire.fields import Fields, read_int64
-from tailring_otlpwire.identity import OFFSET_BASIS, AttributeHash, fnv1a
+from tailring_otlpwire.identity import AttributeHash, Identity
 from tailring_otlpwire.keys import (
     RESOURCE_ATTRIBUTE,
     RESOURCE_NESTING,
@@ -48,17 +48,19 @@ class ResourceKeys(Keys):
         super().__init__(buf, budget)
         self.attributes = AttributeHash(budget)
 
-    def identity(self, pos: i64, end: i64) -> int:
+    def identity(self, pos: i64, end: i64) -> Identity:
         """Return the identity of the resource in [pos, end)."""
         for start, stop in heads(self.buf, pos, end, 1):
             self.attributes.read(
                 self.buf, start, stop, RESOURCE_ATTRIBUTE, RESOURCE_NESTING
             )
-        return fnv1a(self.attributes.value(self.buf))
+        found = Identity()
+        found.add(self.attributes.value())
+        return found
 
     def resource(self, pos: i64, end: i64) -> bytes | None:
         """Return the key of the resource in [pos, end)."""
-        return b"resource/%x" % self.identity(pos, end)
+        return b"resource/" + self.identity(pos, end).text()
 
 
 class StreamKeys(ResourceKeys):
@@ -66,9 +68,10 @@ class StreamKeys(ResourceKeys):
 
     def __init__(self, buf: bytes, budget: Budget) -> None:
         super().__init__(buf, budget)
-        self.of_resource = OFFSET_BASIS
-        self.of_scope = OFFSET_BASIS
-        self.of_metric = OFFSET_BASIS
+        self.of_resource = Identity()
+        self.of_scope = Identity()
+        self.of_metric = Identity()
+        self.of_stream = Identity()
         self.tag: i64 = 0
 
     def resource(self, pos: i64, end: i64) -> bytes | None:
@@ -90,8 +93,8 @@ class StreamKeys(ResourceKeys):
                     name = buf[fields.body : fields.pos]
                 elif fields.tag == _VERSION:
                     version = buf[fields.body : fields.pos]
-        known = fnv1a(version, fnv1a(name, self.of_resource))
-        self.of_scope = fnv1a(self.attributes.value(buf), known)
+        self.of_scope.go_on_from(self.of_resource)
+        self.of_scope.add(name + version + self.attributes.value())
         return None
 
     def metric(self, pos: i64, end: i64, scan: MetricScan) -> bytes | None:
@@ -105,15 +108,17 @@ class StreamKeys(ResourceKeys):
                 name = buf[fields.body : fields.pos]
             elif fields.tag == _UNIT:
                 unit = buf[fields.body : fields.pos]
-        known = fnv1a(unit, fnv1a(name, self.of_scope))
-        self.of_metric = fnv1a(_sort_of(buf, scan), known)
+        self.of_metric.go_on_from(self.of_scope)
+        self.of_metric.add(name + unit + _sort_of(buf, scan))
         self.tag = point_attribute_tag(scan.tag)
         return None
 
     def item(self, pos: i64, end: i64) -> bytes:
         """Return the key of the point in [pos, end)."""
         self.attributes.read(self.buf, pos, end, self.tag, POINT_NESTING)
-        return b"stream/%x" % fnv1a(self.attributes.value(self.buf), self.of_metric)
+        self.of_stream.go_on_from(self.of_metric)
+        self.of_stream.add(self.attributes.value())
+        return b"stream/" + self.of_stream.text()
 
 
 def _sort_of(buf: bytes, scan: MetricScan) -> bytes:

@@ -3,7 +3,7 @@
 from mypy_extensions import i64, mypyc_attr
 
 from tailring_otlpwire.fields import Fields
-from tailring_otlpwire.values import KEY, Value, read_key_value
+from tailring_otlpwire.values import Value, read_key, read_key_value
 
 
 @mypyc_attr(acyclic=True)
@@ -34,7 +34,9 @@ class Lookup:
 
     def add(self, buf: bytes, field: Fields) -> None:
         """Look at one attribute, which is the field that was just read."""
-        place = self._places.get(_key(buf, field))
+        place = self._places.get(
+            read_key(buf, field.body, field.pos, field.nesting + 1)
+        )
         if place is not None and self._found[place] is None:
             value = Value(field.nesting + 2)
             read_key_value(buf, field.body, field.pos, value)
@@ -43,16 +45,3 @@ class Lookup:
     def get(self, name: bytes) -> Value | None:
         """Return the value of one of the names, if it was there."""
         return self._found[self._places[name]]
-
-
-def _key(buf: bytes, field: Fields) -> bytes:
-    pos = field.body
-    end = field.pos
-    start = pos
-    stop = pos
-    fields = Fields(buf, pos, end, field.nesting + 1)
-    while fields.next():
-        if fields.tag == KEY:
-            start = fields.body
-            stop = fields.pos
-    return buf[start:stop]

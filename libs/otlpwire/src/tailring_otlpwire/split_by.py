@@ -220,7 +220,7 @@ class _Walk(ABC):
 
     @abstractmethod
     def end(self, level: i64, field: Fields) -> None:
-        """Know that a resource or scope, of which parts may have been taken, is over."""
+        """Know that a resource or scope is over, of which parts may have been taken."""
 
 
 class _Splitter(_Walk):

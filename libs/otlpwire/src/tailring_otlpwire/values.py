@@ -17,7 +17,8 @@ from typing import Final
 from mypy_extensions import i64, mypyc_attr
 
 from tailring_otlpwire.errors import WireError
-from tailring_otlpwire.fields import NESTING_MAX, Fields, read_int64
+from tailring_otlpwire.fields import BYTES as BYTES_TYPE
+from tailring_otlpwire.fields import FIRST_TAG, NESTING_MAX, Fields, read_int64
 from tailring_otlpwire.fragments import Fragments
 
 KEY: Final = 0x0A
@@ -66,10 +67,21 @@ class Value:
         self.end: i64 = 0
         self.nesting: i64 = nesting
 
+    def clear(self) -> None:
+        """Be the empty value, to read another one."""
+        self.type = EMPTY
+        self.pos = 0
+        self.end = 0
+
     def read(self, buf: bytes, pos: i64, end: i64) -> None:
         """Take in the AnyValue in buf[pos:end], after earlier ones of the field."""
         if self.nesting > NESTING_MAX:
             raise WireError(pos, "messages nested too deeply")
+        if is_short_field(buf, pos, end) and is_value(buf[pos]):
+            self.type = buf[pos]
+            self.pos = pos + 2
+            self.end = end
+            return
         fields = Fields(buf, pos, end, self.nesting)
         while fields.next():
             if is_value(fields.tag):
@@ -106,8 +118,35 @@ def check_entries(entries: i64, at: i64) -> None:
         raise WireError(at, "a map of more attributes than can be routed by")
 
 
+def is_short_field(buf: bytes, pos: i64, end: i64) -> bool:
+    """Whether buf[pos:end] is one field of wire type 2, of less than 128 bytes.
+
+    That is what nearly all values and keys are.
+    """
+    if end - pos < 2 or buf[pos] & 0x87 != BYTES_TYPE or buf[pos] < FIRST_TAG:
+        return False
+    return buf[pos + 1] < 0x80 and end - pos - 2 == buf[pos + 1]
+
+
+def short_key_end(buf: bytes, pos: i64, end: i64) -> i64:
+    """Return where the key of the KeyValue in buf[pos:end] ends, if it is plain.
+
+    That is: a key, a value, both short, nothing else; -1 otherwise.
+    """
+    if end - pos < 4 or buf[pos] != KEY or buf[pos + 1] >= 0x80:
+        return -1
+    stop: i64 = pos + 2 + buf[pos + 1]
+    if stop >= end or buf[stop] != KEY_VALUE or not is_short_field(buf, stop, end):
+        return -1
+    return stop
+
+
 def read_key_value(buf: bytes, pos: i64, end: i64, value: Value) -> bytes:
     """Read the KeyValue in buf[pos:end] into `value` and return its key."""
+    stop = short_key_end(buf, pos, end)
+    if stop >= 0:
+        value.read(buf, stop + 2, end)
+        return buf[pos + 2 : stop]
     fields = Fields(buf, pos, end, value.nesting - 1)
     start = pos
     stop = pos
@@ -117,6 +156,21 @@ def read_key_value(buf: bytes, pos: i64, end: i64, value: Value) -> bytes:
             stop = fields.pos
         elif fields.tag == KEY_VALUE:
             value.read(buf, fields.body, fields.pos)
+    return buf[start:stop]
+
+
+def read_key(buf: bytes, pos: i64, end: i64, nesting: i64) -> bytes:
+    """Return the key of the KeyValue in buf[pos:end]."""
+    stop = short_key_end(buf, pos, end)
+    if stop >= 0:
+        return buf[pos + 2 : stop]
+    start = pos
+    stop = pos
+    fields = Fields(buf, pos, end, nesting)
+    while fields.next():
+        if fields.tag == KEY:
+            start = fields.body
+            stop = fields.pos
     return buf[start:stop]
 
 
