@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tailring_otlpio import Assembly, Extensions, OtlpReceiverConfig, Part
+from tailring_otlpio import Assembly, Makers, OtlpReceiverConfig, Part
 from tailring_pipeline import (
     BatchConfig,
     DebugConfig,
@@ -93,13 +93,8 @@ def _assemble(
     def guard(_component: ComponentId, _model: GuardConfig, _metrics: object) -> Part:
         return SinkPart()
 
-    metrics = Metrics()
-    return Assembly(
-        config,
-        metrics=metrics,
-        processors={HoldConfig: hold},
-        extensions=Extensions(config, metrics=metrics, makers={GuardConfig: guard}),
-    )
+    makers = Makers(processors={HoldConfig: hold}, extensions={GuardConfig: guard})
+    return Assembly(config, metrics=Metrics(), makers=makers)
 
 
 def _names(assembly: Assembly) -> list[list[str]]:

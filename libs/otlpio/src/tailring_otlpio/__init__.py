@@ -1,6 +1,6 @@
 """OTLP over gRPC and HTTP, in and out, on raw bytes."""
 
-from tailring_otlpio.assembly import Assembly, Part
+from tailring_otlpio.assembly import Assembly, Makers, Making, Part
 from tailring_otlpio.auth_config import (
     BASIC_AUTH,
     BEARER_TOKEN_AUTH,
@@ -17,8 +17,10 @@ from tailring_otlpio.credentials import PLAINTEXT, Credentials, client_credentia
 from tailring_otlpio.errors import OtlpIoError
 from tailring_otlpio.exporter import OtlpExporter
 from tailring_otlpio.extensions import Extension, Extensions, MakeExtension
+from tailring_otlpio.heritage import Heritage
 from tailring_otlpio.intake import ReceiverSettings
 from tailring_otlpio.json_requests import request_from_json
+from tailring_otlpio.live import Live, LiveAssembly
 from tailring_otlpio.receiver import OtlpReceiver
 from tailring_otlpio.receiver_config import (
     GrpcServerConfig,
@@ -41,9 +43,14 @@ __all__ = [
     "Extension",
     "Extensions",
     "GrpcServerConfig",
+    "Heritage",
     "HttpServerConfig",
     "KeepaliveClientConfig",
+    "Live",
+    "LiveAssembly",
     "MakeExtension",
+    "Makers",
+    "Making",
     "MetadataItems",
     "OtlpExporter",
     "OtlpExporterConfig",

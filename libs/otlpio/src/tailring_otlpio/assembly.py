@@ -17,13 +17,16 @@ that name them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from tailring_otlpio.client_config import OtlpExporterConfig
 from tailring_otlpio.credentials import client_credentials
 from tailring_otlpio.exporter import OtlpExporter
-from tailring_otlpio.extensions import Extensions
+from tailring_otlpio.extensions import Extensions, MakeExtension
+from tailring_otlpio.heritage import Heritage
+from tailring_otlpio.inlet import Inlet, Way
 from tailring_otlpio.intake import ReceiverSettings
 from tailring_otlpio.receiver import OtlpReceiver
 from tailring_otlpio.receiver_config import OtlpReceiverConfig
@@ -53,16 +56,57 @@ from tailring_runtime.config import (
 from tailring_runtime.health import Health, State
 from tailring_runtime.metrics import Metrics
 
-__all__ = ["Assembly", "MakeExporter", "MakeProcessor", "Part"]
+__all__ = [
+    "Assembly",
+    "Chain",
+    "MakeExporter",
+    "MakeProcessor",
+    "Makers",
+    "Making",
+    "Part",
+]
+
+PartT = TypeVar("PartT", bound=Stage)
 
 
 class Part(Consumer, Stage, Protocol):
     """What stands behind a receiver: it takes batches and has a life."""
 
 
-# From a component's id and its model (of the type it is registered for) to its part.
-MakeExporter = Callable[[ComponentId, Any, Signal], Part]
+# From a component's id and its model (of the type it is registered for) to its part;
+# an exporter counts in the metrics that it is given, which are its own.
+MakeExporter = Callable[[Any, "Making"], Part]
 MakeProcessor = Callable[[ComponentId, Any, Consumer], Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What an exporter is made with beside its model."""
+
+    component: ComponentId
+    signal: Signal
+    metrics: Metrics
+    extensions: Extensions
+
+
+@dataclass(frozen=True, slots=True)
+class Makers:
+    """How the parts are made that only one service has, by their models."""
+
+    exporters: Mapping[type[ConfigModel], MakeExporter] = field(default_factory=dict)
+    processors: Mapping[type[ConfigModel], MakeProcessor] = field(default_factory=dict)
+    extensions: Mapping[type[ConfigModel], MakeExtension] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The processors of one pipeline, in data order, and where its data goes in.
+
+    A processor is mostly one part, sometimes one for each exporter behind it.
+    """
+
+    levels: Sequence[Sequence[Part]]
+    head: Consumer
 
 
 class Assembly:
@@ -73,34 +117,41 @@ class Assembly:
         config: CollectorConfig,
         *,
         metrics: Metrics,
-        exporters: Mapping[type[ConfigModel], MakeExporter] | None = None,
-        processors: Mapping[type[ConfigModel], MakeProcessor] | None = None,
-        extensions: Extensions | None = None,
+        makers: Makers | None = None,
         reuse_port: bool = False,
+        heritage: Heritage | None = None,
     ) -> None:
-        """``exporters`` and ``processors`` are the service's own, by their models.
+        """``makers`` are the service's own.
 
-        A service whose parts name extensions makes the ``extensions`` before them.
-        With ``reuse_port`` other receivers may listen where these do.
+        With ``reuse_port`` other receivers may listen where these do. What ``heritage``
+        takes over is not made again, and `take_over` completes it.
         """
+        self.config = config
         self._reuse_port = reuse_port
-        self._config = config
+        self._heritage = heritage or Heritage(None, config)
         self._metrics = metrics
-        self._own_processors = processors or {}
-        self.extensions = extensions or Extensions(config, metrics=metrics)
-        self.exporters = self._make_exporters(exporters or {})
-        # Of each pipeline, of each of its processors: the parts, mostly one.
-        self._chains: list[list[list[Part]]] = []
-        heads = {
-            pipeline_id: self._make_processors(pipeline, Signal(pipeline_id.type))
+        self._makers = makers or Makers()
+        self._counted: dict[int, Metrics] = {}
+        self.extensions = Extensions(
+            config,
+            metrics=metrics,
+            makers=self._makers.extensions,
+            kept=self._heritage.extensions(),
+        )
+        self.exporters = self._make_exporters()
+        self.chains = {
+            pipeline_id: self._make_chain(pipeline_id, pipeline)
             for pipeline_id, pipeline in config.service.pipelines.items()
         }
-        self.receivers = self._make_receivers(heads)
+        self._feeds = self._make_feeds()
+        self.inlets: dict[tuple[ComponentId, Signal], Inlet] = {}
+        self.receivers = self._make_receivers()
 
     @property
     def processors(self) -> list[list[Part]]:
         """The parts of each pipeline, in data order."""
-        return [[part for level in chain for part in level] for chain in self._chains]
+        chains = self.chains.values()
+        return [[part for level in chain.levels for part in level] for chain in chains]
 
     @property
     def stages(self) -> Sequence[Sequence[Stage]]:
@@ -108,10 +159,10 @@ class Assembly:
 
         Extensions are last of the last group: they start first and end last.
         """
-        depth = max(len(chain) for chain in self._chains)
+        chains = [chain.levels for chain in self.chains.values()]
         levels: list[list[Stage]] = [
-            [p for chain in self._chains if at < len(chain) for p in chain[at]]
-            for at in range(depth)
+            [part for chain in chains if at < len(chain) for part in chain[at]]
+            for at in range(max(map(len, chains)))
         ]
         last = [*self.exporters.values(), *self.extensions.parts.values()]
         return [[*self.receivers.values()], *levels, last]
@@ -125,26 +176,78 @@ class Assembly:
 
         health.follow(tell)
 
+    def take_over(self) -> list[Way]:
+        """Let receivers that go on feed these pipelines, and parts that adopt a block
+        follow it: one step, without waiting. Returned are the ways that led to what is
+        replaced; requests may still be on them."""
+        left = [
+            self.inlets[key].point(fan_out(heads)) for key, heads in self._feeds.items()
+        ]
+        for part, model in self._heritage.adoptions:
+            part.adopt(model)
+        return [way for way in left if way is not None]
+
+    @property
+    def adopts(self) -> bool:
+        """Whether a part that goes on adopts a new block."""
+        return bool(self._heritage.adoptions)
+
+    def forget(self, part: Stage) -> None:
+        """A part that was replaced has ended; what it counted is kept."""
+        counted = self._counted.pop(id(part), None)
+        if counted is not None:
+            self._metrics.retire(counted)
+
+    def _own_metrics(self, make: Callable[[Metrics], PartT]) -> PartT:
+        """A part that counts in metrics of its own, as it may be replaced one day."""
+        metrics = self._metrics.child()
+        part = make(metrics)
+        self._counted[id(part)] = metrics
+        return part
+
+    def _go_on(self, part: PartT) -> PartT:
+        """A part of the assembly before, with its metrics."""
+        assert self._heritage.before is not None
+        counted = self._heritage.before._counted.get(id(part))
+        if counted is not None:
+            self._counted[id(part)] = counted
+        return part
+
     def _used(self, kind: str) -> dict[tuple[ComponentId, Signal], None]:
         # In the order in which they are named.
         return {
             (component, Signal(pipeline_id.type)): None
-            for pipeline_id, pipeline in self._config.service.pipelines.items()
+            for pipeline_id, pipeline in self.config.service.pipelines.items()
             for component in getattr(pipeline, kind)
         }
 
-    def _make_exporters(
-        self, own: Mapping[type[ConfigModel], MakeExporter]
-    ) -> dict[tuple[ComponentId, Signal], Part]:
+    def _make_exporters(self) -> dict[tuple[ComponentId, Signal], Part]:
         made: dict[tuple[ComponentId, Signal], Part] = {}
         for component, signal in self._used("exporters"):
-            model = self._config.exporters[component]
-            make = own.get(type(model), self._exporter)
-            made[component, signal] = make(component, model, signal)
+            part = self._heritage.exporter(component, signal)
+            if part is not None:
+                made[component, signal] = self._go_on(part)
+                continue
+            model = self.config.exporters[component]
+            make = self._makers.exporters.get(type(model), _exporter)
+            made[component, signal] = self._own_metrics(
+                partial(self._exporter, make, model, component, signal)
+            )
         return made
 
-    def _make_processors(self, pipeline: Pipeline, signal: Signal) -> Consumer:
-        """One pipeline's processors; returns where its data goes in.
+    def _make_chain(self, pipeline_id: ComponentId, pipeline: Pipeline) -> Chain:
+        signal = Signal(pipeline_id.type)
+        behind = [self.exporters[one, signal] for one in pipeline.exporters]
+        chain = self._heritage.chain(pipeline_id, behind)
+        if chain is None:
+            return self._make_processors(pipeline, signal)
+        for level in chain.levels:
+            for part in level:
+                self._go_on(part)
+        return chain
+
+    def _make_processors(self, pipeline: Pipeline, signal: Signal) -> Chain:
+        """One pipeline's processors.
 
         A `batch` may send parts of what was rejected again, so each exporter has one of
         its own: what one exporter rejects does not reach the others twice.
@@ -153,55 +256,45 @@ class Assembly:
         heads: list[Consumer] = [
             self.exporters[one, signal] for one in pipeline.exporters
         ]
-        models = [self._config.processors[one] for one in pipeline.processors]
+        models = [self.config.processors[one] for one in pipeline.processors]
         for at in reversed(range(len(models))):
             component, model = pipeline.processors[at], models[at]
             if not isinstance(model, BatchConfig):
                 heads = [fan_out(heads)]
             # A service's own processor holds data itself and waits for nobody.
-            waited_for = not any(type(m) in self._own_processors for m in models[:at])
+            waited_for = not any(
+                type(m) in self._makers.processors for m in models[:at]
+            )
             settings = BatchSettings(signal=signal)
             if not waited_for:
                 settings = replace(settings, quiet_s=0)
-            made = [
-                self._processor(component, model, consumer=head, settings=settings)
-                for head in heads
-            ]
+            make = partial(self._processor, component, model, settings=settings)
+            made = [self._own_metrics(partial(make, head)) for head in heads]
             chain.insert(0, made)
             heads = [*made]
-        self._chains.append(chain)
-        return fan_out(heads)
+        return Chain(chain, fan_out(heads))
 
     def _exporter(
-        self, component: ComponentId, model: ConfigModel, signal: Signal
+        self,
+        make: MakeExporter,
+        model: ConfigModel,
+        component: ComponentId,
+        signal: Signal,
+        metrics: Metrics,
     ) -> Part:
-        name = str(component)
-        metrics = ExporterMetrics(self._metrics, name, signal=signal)
-        match model:
-            case OtlpExporterConfig():
-                credentials = client_credentials(
-                    model,
-                    where=f"exporters::{name}",
-                    metrics=self._metrics,
-                    extensions=self.extensions,
-                )
-                return OtlpExporter(model, metrics=metrics, credentials=credentials)
-            case DebugConfig():
-                return DebugExporter(model, metrics=metrics)
-            case NopConfig():
-                return NopExporter(metrics=metrics)
-        raise AssertionError(f"no exporter is made from {type(model).__name__}")
+        return make(model, Making(component, signal, metrics, self.extensions))
 
     def _processor(
         self,
         component: ComponentId,
         model: ConfigModel,
-        *,
         consumer: Consumer,
+        metrics: Metrics,
+        *,
         settings: BatchSettings,
     ) -> Part:
-        metrics, name = self._metrics, str(component)
-        own = self._own_processors.get(type(model))
+        name = str(component)
+        own = self._makers.processors.get(type(model))
         if own is not None:
             return own(component, model, consumer)
         match model:
@@ -223,28 +316,72 @@ class Assembly:
                 )
         raise AssertionError(f"no processor is made from {type(model).__name__}")
 
-    def _make_receivers(
-        self, heads: dict[ComponentId, Consumer]
-    ) -> dict[ComponentId, OtlpReceiver]:
-        receivers: dict[ComponentId, OtlpReceiver] = {}
-        pipelines = self._config.service.pipelines
-        fed: dict[ComponentId, dict[Signal, list[Consumer]]] = {}
-        for component, signal in self._used("receivers"):
-            fed.setdefault(component, {})[signal] = [
-                heads[pipeline_id]
+    def _make_feeds(self) -> dict[tuple[ComponentId, Signal], list[Consumer]]:
+        """Where each signal of each receiver goes."""
+        pipelines = self.config.service.pipelines
+        return {
+            (component, signal): [
+                self.chains[pipeline_id].head
                 for pipeline_id, pipeline in pipelines.items()
                 if pipeline_id.type == signal.value and component in pipeline.receivers
             ]
-        for component, by_signal in fed.items():
-            model = self._config.receivers[component]
-            assert isinstance(model, OtlpReceiverConfig)
-            receivers[component] = OtlpReceiver(
-                model,
-                consumers={one: fan_out(every) for one, every in by_signal.items()},
-                metrics=self._metrics,
-                name=str(component),
-                settings=ReceiverSettings(
-                    extensions=self.extensions, reuse_port=self._reuse_port
-                ),
+            for component, signal in self._used("receivers")
+        }
+
+    def _make_receivers(self) -> dict[ComponentId, OtlpReceiver]:
+        receivers: dict[ComponentId, OtlpReceiver] = {}
+        for component in dict.fromkeys(component for component, _ in self._feeds):
+            signals = [signal for one, signal in self._feeds if one == component]
+            known = self._heritage.receiver(component, signals)
+            for signal in signals:
+                key = (component, signal)
+                if known is not None and self._heritage.before is not None:
+                    self.inlets[key] = self._heritage.before.inlets[key]
+                else:
+                    self.inlets[key] = Inlet(fan_out(self._feeds[key]))
+            receivers[component] = (
+                self._go_on(known)
+                if known is not None
+                else self._own_metrics(partial(self._receiver, component))
             )
         return receivers
+
+    def _receiver(self, component: ComponentId, metrics: Metrics) -> OtlpReceiver:
+        model = self.config.receivers[component]
+        assert isinstance(model, OtlpReceiverConfig)
+        inlets = {
+            s: inlet for (one, s), inlet in self.inlets.items() if one == component
+        }
+        return OtlpReceiver(
+            model,
+            consumers=inlets,
+            metrics=metrics,
+            name=str(component),
+            settings=ReceiverSettings(
+                extensions=self.extensions, reuse_port=self._reuse_port
+            ),
+        )
+
+
+def _exporter(model: ConfigModel, making: Making) -> Part:
+    name = str(making.component)
+    metrics = ExporterMetrics(making.metrics, name, signal=making.signal)
+    match model:
+        case OtlpExporterConfig():
+            credentials = client_credentials(
+                model,
+                where=f"exporters::{name}",
+                metrics=making.metrics,
+                extensions=making.extensions,
+            )
+            store = making.extensions.store(
+                making.component, model.sending_queue, metrics=metrics
+            )
+            return OtlpExporter(
+                model, metrics=metrics, credentials=credentials, store=store
+            )
+        case DebugConfig():
+            return DebugExporter(model, metrics=metrics)
+        case NopConfig():
+            return NopExporter(metrics=metrics)
+    raise AssertionError(f"no exporter is made from {type(model).__name__}")

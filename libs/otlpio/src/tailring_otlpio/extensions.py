@@ -13,7 +13,16 @@ from typing import Any, TypeVar
 from tailring_otlpio.auth_config import BasicAuthConfig, BearerTokenAuthConfig
 from tailring_otlpio.basic_auth import basic_auth
 from tailring_otlpio.bearer_token import BearerTokenAuth
-from tailring_pipeline import Stage
+from tailring_pipeline import (
+    DiskStore,
+    ExporterMetrics,
+    FileStorage,
+    FileStorageConfig,
+    QueueConfig,
+    Stage,
+    Worker,
+    file_storage_of,
+)
 from tailring_runtime.config import CollectorConfig, ComponentId, ConfigModel
 from tailring_runtime.metrics import Metrics
 
@@ -33,6 +42,7 @@ _MAKERS: Mapping[type[ConfigModel], MakeExtension] = {
     BasicAuthConfig: lambda one, model, metrics: basic_auth(
         model, metrics=metrics, name=str(one)
     ),
+    FileStorageConfig: file_storage_of(Worker()),
 }
 
 
@@ -45,13 +55,17 @@ class Extensions:
         *,
         metrics: Metrics,
         makers: Mapping[type[ConfigModel], MakeExtension] | None = None,
+        kept: Mapping[ComponentId, Extension] | None = None,
     ) -> None:
-        """``makers`` are those of a service's own, beside what both services share."""
+        """``makers`` are those of a service's own, beside what both services share.
+        ``kept`` are parts of an earlier configuration that go on."""
         known = {**_MAKERS, **(makers or {})}
         self.parts: dict[ComponentId, Extension] = {}
         for component in config.service.extensions:
             model = config.extensions[component]
-            if type(model) in known:
+            if kept and component in kept:
+                self.parts[component] = kept[component]
+            elif type(model) in known:
                 made = known[type(model)](component, model, metrics)
                 self.parts[component] = made
 
@@ -60,3 +74,12 @@ class Extensions:
         part = self.parts[component]
         assert isinstance(part, wanted), f"{component} is no {wanted.__name__}"
         return part
+
+    def store(
+        self, component: ComponentId, queue: QueueConfig, *, metrics: ExporterMetrics
+    ) -> DiskStore | None:
+        """What keeps the queue of an exporter on disk; None when that is in memory."""
+        if queue.storage is None or not queue.enabled:
+            return None
+        storage = self.find(queue.storage, FileStorage)
+        return storage.store(component, queue, metrics=metrics)

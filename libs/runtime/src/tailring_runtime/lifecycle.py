@@ -32,7 +32,8 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from tailring_runtime.feed import Feed
+from tailring_runtime.config.collector import Loaded
+from tailring_runtime.feed import Feed, Reloaded
 from tailring_runtime.health import State
 from tailring_runtime.logs import get_logger
 from tailring_runtime.losses import Losing, Loss
@@ -41,7 +42,16 @@ from tailring_runtime.settings import Settings
 from tailring_runtime.tasks import TaskSet
 from tailring_runtime.telemetry import Telemetry
 
-__all__ = ["Hurrying", "Stage", "Stages", "StopRequests", "run", "serve", "signals"]
+__all__ = [
+    "Changing",
+    "Hurrying",
+    "Stage",
+    "Stages",
+    "StopRequests",
+    "run",
+    "serve",
+    "signals",
+]
 
 # How much longer than the deadline the whole stop may take: with the default deadline
 # of 25 s it ends before the 30 s after which Kubernetes kills.
@@ -81,6 +91,32 @@ class Hurrying(Protocol):
 Stages = Sequence[Stage | Sequence[Stage]]
 
 
+class Changing(Protocol):
+    """The stages of a service that takes new configurations while it runs."""
+
+    def stages(self) -> Stages:
+        """As they are now, in data order."""
+
+    async def settle(self) -> None:
+        """Let them change no more; a change that is under way is undone."""
+
+    async def reload(self, loaded: Loaded) -> Reloaded:
+        """Put a configuration in force, or say why not; raises nothing."""
+
+
+class _Fixed:
+    """Stages that never change."""
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+
+    def stages(self) -> Stages:
+        return self._stages
+
+    async def settle(self) -> None:
+        pass
+
+
 class StopRequests:
     """Counts how often the process was asked to stop: drain, then at once."""
 
@@ -115,7 +151,7 @@ def run(main: Callable[[], Coroutine[Any, Any, int]], *, settings: Settings) -> 
 
 
 async def serve(
-    stages: Stages,
+    stages: Stages | Changing,
     *,
     telemetry: Telemetry,
     settings: Settings,
@@ -130,14 +166,15 @@ async def serve(
     others were terminated.
     """
     requests = stop if stop is not None else StopRequests()
-    groups = [list(g) if isinstance(g, Sequence) else [g] for g in stages]
-    life = _Life(groups, telemetry, settings, requests=requests)
+    changing = _Fixed(stages) if isinstance(stages, Sequence) else stages
+    life = _Life(changing, telemetry, settings, requests=requests)
     beside = TaskSet("feed", metrics=telemetry.metrics)
     with signals(requests.request):
         try:
             await telemetry.start()
             if feed is not None:
-                beside.spawn(feed.follow(telemetry, None), name="feed")
+                reload = None if isinstance(stages, Sequence) else stages.reload
+                beside.spawn(feed.follow(telemetry, reload), name="feed")
             return await life.live()
         finally:
             telemetry.health.move(State.STOPPED)
@@ -150,13 +187,14 @@ class _Life:
 
     def __init__(
         self,
-        groups: list[list[Stage]],
+        changing: Changing | _Fixed,
         telemetry: Telemetry,
         settings: Settings,
         *,
         requests: StopRequests,
     ) -> None:
-        self._groups = groups
+        self._changing = changing
+        self._groups: list[list[Stage]] = []
         self._health = telemetry.health
         self._settings = settings
         self._requests = requests
@@ -180,7 +218,12 @@ class _Life:
         await self._requests.wait_drain()
         return await self._stop()
 
+    def _look(self) -> None:
+        stages = self._changing.stages()
+        self._groups = [list(g) if isinstance(g, Sequence) else [g] for g in stages]
+
     async def _start(self) -> None:
+        self._look()
         for group in reversed(self._groups):
             for stage in reversed(group):
                 # A start that fails half way has something to terminate as well.
@@ -191,6 +234,9 @@ class _Life:
         self._health.move(State.DRAINING)
         timeout_s = self._settings.drain_timeout_s
         self._log.info("draining", timeout_s=timeout_s)
+        await self._changing.settle()
+        self._look()
+        self._touched = [stage for group in self._groups for stage in group]
         before = self._losses()
         end_s = time.monotonic() + timeout_s
         drained = await _first(self._drain(end_s), self._requests.wait_abandon())

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 
 from tailring_runtime.config.collector import CollectorConfig
+from tailring_runtime.config.compare import same
 from tailring_runtime.config.health_check import HealthCheckConfig
 from tailring_runtime.config.telemetry import PrometheusReaderConfig
 from tailring_runtime.errors import StartError
@@ -28,7 +29,7 @@ from tailring_runtime.series import Family
 from tailring_runtime.settings import Settings
 from tailring_runtime.web import WebServer
 
-__all__ = ["Gather", "Telemetry", "exposition_of"]
+__all__ = ["Gather", "Telemetry", "exposition_of", "restart_needed"]
 
 Gather = Callable[[], Awaitable[Sequence[Family]]]
 
@@ -127,8 +128,7 @@ class Telemetry:
     ) -> list[tuple[WebServer, bool]]:
         if settings.worker is not None:
             return []
-        models = [config.extensions[one] for one in config.service.extensions]
-        checks = [model for model in models if isinstance(model, HealthCheckConfig)]
+        checks = _checks(config)
         if checks:
             return [
                 (WebServer(health_app(self.health, check), check.endpoint), True)
@@ -139,6 +139,22 @@ class Telemetry:
         default = HealthCheckConfig(endpoint=settings.health_endpoint)
         server = WebServer(health_app(self.health, default), default.endpoint)
         return [(server, _written(settings, "health"))]
+
+
+def restart_needed(before: CollectorConfig, after: CollectorConfig) -> tuple[str, ...]:
+    """The keys of what a process shows that differ and that it cannot change alive."""
+    was, will = before.service.telemetry, after.service.telemetry
+    changed = {
+        "service::telemetry::metrics": not same(was.metrics, will.metrics),
+        "service::telemetry::resource": not same(was.resource, will.resource),
+        "extensions::health_check": not same(_checks(before), _checks(after)),
+    }
+    return tuple(key for key, differs in changed.items() if differs)
+
+
+def _checks(config: CollectorConfig) -> list[HealthCheckConfig]:
+    models = [config.extensions[one] for one in config.service.extensions]
+    return [model for model in models if isinstance(model, HealthCheckConfig)]
 
 
 def _written(settings: Settings, what: str) -> bool:

@@ -1,21 +1,40 @@
-"""The router: receivers, processors of the pipeline, and the load balancer last."""
+"""The router: receivers, processors of the pipeline, and the load balancer last.
+
+Its receivers share their port, among workers and when one is replaced by a new
+configuration; `LiveAssembly` says how that goes. Whether the port was free is asked
+before, here or by the supervisor.
+"""
 
 from __future__ import annotations
 
 from importlib.metadata import version as version_of
 
 from tailring_hashring import COMPILED as RING_COMPILED
-from tailring_otlpio import Assembly, Extensions, Part, client_credentials
+from tailring_otlpio import (
+    Assembly,
+    Heritage,
+    Live,
+    LiveAssembly,
+    Makers,
+    Making,
+    client_credentials,
+)
 from tailring_otlpwire import COMPILED as WIRE_COMPILED
-from tailring_pipeline import Signal
+from tailring_pipeline import (
+    ExporterMetrics,
+    FileStorageConfig,
+    Store,
+    Worker,
+    file_storage_of,
+)
 from tailring_router.config import LoadBalancingConfig
+from tailring_router.endpoints import endpoints
 from tailring_router.exporter import LoadBalancingExporter
-from tailring_router.metrics import EndpointSeries, RouterMetrics
+from tailring_router.metrics import RouterMetrics
 from tailring_router.pages import add_router_pages
 from tailring_runtime import lifecycle
-from tailring_runtime.config import CollectorConfig, ComponentId, Loaded
+from tailring_runtime.config import CollectorConfig, Loaded
 from tailring_runtime.feed import Feed
-from tailring_runtime.health import Health
 from tailring_runtime.metrics import Metrics
 from tailring_runtime.pages import Pages
 from tailring_runtime.process import Identity
@@ -42,66 +61,109 @@ def run(loaded: Loaded, settings: Settings, feed: Feed | None = None) -> int:
         """Wire the stages and serve."""
         identity = Identity(NAME, version_of(NAME))
         telemetry = Telemetry(loaded.config, settings, identity=identity)
-        shared = settings.worker is not None
-        app = Routing(loaded.config, telemetry.metrics, reuse_port=shared)
-        app.follow(telemetry.health)
-        add_service_page(app.pages, identity=identity, health=telemetry.health)
-        stages = app.assembly.stages
+        pages = Pages()
+        add_service_page(pages, identity=identity, health=telemetry.health)
+
+        def build(config: CollectorConfig, heritage: Heritage) -> Assembly:
+            makers = _makers(pages, Worker(settings.worker, settings.workers))
+            return _assemble(
+                config, telemetry.metrics, makers=makers, heritage=heritage
+            )
+
+        def show(assembly: Assembly) -> None:
+            _add_pages(pages, assembly, telemetry.metrics)
+
+        live = LiveAssembly(
+            loaded.config,
+            live=Live(build, endpoints, show),
+            telemetry=telemetry,
+            settings=settings,
+        )
+        telemetry.health.require("backends", lambda: _ready(live.assembly))
+        if settings.worker is None:
+            live.claim()
         return await lifecycle.serve(
-            stages, telemetry=telemetry, settings=settings, feed=feed
+            live, telemetry=telemetry, settings=settings, feed=feed
         )
 
     return lifecycle.run(main, settings=settings)
 
 
 class Routing:
-    """All parts of one router; made on the running loop, not started."""
+    """All parts of one router that never changes; made on the running loop, not
+    started."""
 
-    def __init__(
-        self, config: CollectorConfig, metrics: Metrics, *, reuse_port: bool = False
-    ) -> None:
-        endpoints = EndpointSeries(metrics)
+    def __init__(self, config: CollectorConfig, metrics: Metrics) -> None:
         self.pages = Pages()
-        makers = {ZPagesConfig: zpages_of(self.pages)}
-        extensions = Extensions(config, metrics=metrics, makers=makers)
-
-        def balancer(
-            component: ComponentId, model: LoadBalancingConfig, signal: Signal
-        ) -> Part:
-            credentials = client_credentials(
-                model.protocol.otlp,
-                where=f"exporters::{component}::protocol::otlp",
-                metrics=metrics,
-                extensions=extensions,
-            )
-            return LoadBalancingExporter(
-                model,
-                metrics=RouterMetrics(
-                    metrics, str(component), signal=signal, endpoints=endpoints
-                ),
-                credentials=credentials,
-            )
-
-        self.assembly = Assembly(
-            config,
-            metrics=metrics,
-            exporters={LoadBalancingConfig: balancer},
-            extensions=extensions,
-            reuse_port=reuse_port,
-        )
-        add_router_pages(self.pages, self._balancers)
-        add_pipeline_page(self.pages, config=config, metrics=metrics)
+        makers = _makers(self.pages, Worker())
+        self.assembly = _assemble(config, metrics, makers=makers)
+        _add_pages(self.pages, self.assembly, metrics)
 
     @property
     def ready(self) -> bool:
         """True when every load balancer has a backend to send to."""
-        return all(balancer.ready for balancer in self._balancers())
+        return _ready(self.assembly)
 
-    def follow(self, health: Health) -> None:
-        """Be ready while there are backends to send to."""
-        self.assembly.follow(health)
-        health.require("backends", lambda: self.ready)
 
-    def _balancers(self) -> list[LoadBalancingExporter]:
-        exporters = self.assembly.exporters.values()
-        return [one for one in exporters if isinstance(one, LoadBalancingExporter)]
+def _makers(pages: Pages, worker: Worker) -> Makers:
+    return Makers(
+        exporters={LoadBalancingConfig: _balancer},
+        extensions={
+            ZPagesConfig: zpages_of(pages),
+            FileStorageConfig: file_storage_of(worker),
+        },
+    )
+
+
+def _assemble(
+    config: CollectorConfig,
+    metrics: Metrics,
+    *,
+    makers: Makers,
+    heritage: Heritage | None = None,
+) -> Assembly:
+    return Assembly(
+        config, metrics=metrics, makers=makers, reuse_port=True, heritage=heritage
+    )
+
+
+def _balancer(model: LoadBalancingConfig, making: Making) -> LoadBalancingExporter:
+    name = str(making.component)
+    credentials = client_credentials(
+        model.protocol.otlp,
+        where=f"exporters::{name}::protocol::otlp",
+        metrics=making.metrics,
+        extensions=making.extensions,
+    )
+    metrics = RouterMetrics(making.metrics, name, signal=making.signal)
+    return LoadBalancingExporter(
+        model, metrics=metrics, credentials=credentials, store=_store(model, making)
+    )
+
+
+def _store(model: LoadBalancingConfig, making: Making) -> Store | None:
+    """What keeps the level-1 queue on disk."""
+    queue = model.level1_queue
+    if queue is None:
+        return None
+    metrics = ExporterMetrics(
+        making.metrics,
+        str(making.component),
+        signal=making.signal,
+        counts_sending=False,
+    )
+    return making.extensions.store(making.component, queue, metrics=metrics)
+
+
+def _balancers(assembly: Assembly) -> list[LoadBalancingExporter]:
+    exporters = assembly.exporters.values()
+    return [one for one in exporters if isinstance(one, LoadBalancingExporter)]
+
+
+def _ready(assembly: Assembly) -> bool:
+    return all(balancer.ready for balancer in _balancers(assembly))
+
+
+def _add_pages(pages: Pages, assembly: Assembly, metrics: Metrics) -> None:
+    add_router_pages(pages, lambda: _balancers(assembly))
+    add_pipeline_page(pages, config=assembly.config, metrics=metrics)

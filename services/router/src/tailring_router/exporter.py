@@ -15,9 +15,10 @@ from tailring_pipeline import (
     Batch,
     ExporterMetrics,
     SendingQueue,
+    Store,
     TopLevelQueueConfig,
 )
-from tailring_resolvers import build_resolver
+from tailring_resolvers import StaticResolver, build_resolver
 from tailring_router.backend_state import BackendState
 from tailring_router.balancer import BalancerSettings, LoadBalancer
 from tailring_router.client import Client, ForwarderSettings
@@ -26,6 +27,7 @@ from tailring_router.delivery import Dispatcher
 from tailring_router.fleet import Fleet, FleetSettings
 from tailring_router.metrics import Door, RouterMetrics
 from tailring_router.topology import Topology
+from tailring_runtime.config.compare import same
 from tailring_runtime.losses import Loss
 
 __all__ = ["LoadBalancingExporter"]
@@ -33,7 +35,7 @@ __all__ = ["LoadBalancingExporter"]
 _NS_PER_S = 1_000_000_000
 # How long a removed backend is still sent to when its calls have no limit.
 _RETIRE_DEFAULT_S = 5.0
-# Deliveries at once of a level-1 queue that is bounded in spans or bytes.
+# Deliveries at once of a level-1 queue that is on disk or bounded in spans or bytes.
 _CONSUMERS_MAX = 4096
 _NO_BOUND = 1 << 62
 # Long enough for tasks that wait for nothing but their turn.
@@ -49,7 +51,9 @@ class LoadBalancingExporter:
         *,
         metrics: RouterMetrics,
         credentials: Credentials = PLAINTEXT,
+        store: Store | None = None,
     ) -> None:
+        """``store`` keeps the level-1 queue on disk; None: in memory."""
         template = config.protocol.otlp
         level1 = config.level1_queue
         signal = metrics.signal
@@ -61,6 +65,8 @@ class LoadBalancingExporter:
                 address, template, credentials=credentials, signal=signal
             )
 
+        self._config = config
+        self._resolver = build_resolver(config.resolver, metrics=metrics.registry)
         settings = _fleet_settings(config, config.rule_for(signal))
         fleet = self._fleet = Fleet(settings, connect=connect, metrics=metrics)
         queue = template.sending_queue
@@ -74,7 +80,7 @@ class LoadBalancingExporter:
                     queue.enabled and queue.block_on_overflow and not bounded
                 ),
             ),
-            resolver=build_resolver(config.resolver, metrics=metrics.registry),
+            resolver=self._resolver,
             fleet=fleet,
             dispatcher=Dispatcher(
                 fleet,
@@ -91,7 +97,10 @@ class LoadBalancingExporter:
                 metrics=ExporterMetrics(
                     metrics.registry, self.name, signal=signal, counts_sending=False
                 ),
+                store=store,
             )
+        # Of two that had the same folder on disk the first must have ended.
+        self.exclusive = store is not None
 
     @property
     def ready(self) -> bool:
@@ -118,6 +127,25 @@ class LoadBalancingExporter:
         doors = (Door.EXPIRED, Door.SHUTDOWN)
         lost = Loss(sum(self._metrics.left_by(door) for door in doors))
         return lost if self._queue is None else lost + self._queue.loss
+
+    def adopts(self, config: LoadBalancingConfig) -> bool:
+        """Whether only the static list differs, which needs no other exporter."""
+        resolver = self._config.resolver
+        if resolver.static is None or config.resolver.static is None:
+            return False
+        update = {"static": config.resolver.static}
+        listed = resolver.model_copy(update=update)
+        return same(self._config.model_copy(update={"resolver": listed}), config)
+
+    def adopt(self, config: LoadBalancingConfig) -> None:
+        """Follow the static list of ``config``: members that stay notice nothing. Also
+        when this exporter was replaced, so that what it holds goes where it should."""
+        listed = config.resolver.static
+        if listed is None or not isinstance(self._resolver, StaticResolver):
+            return
+        self._resolver.update(listed)
+        if self.adopts(config):
+            self._config = config
 
     def hurry(self) -> None:
         """The process drains: try at once what waits for a retry."""
@@ -162,9 +190,11 @@ def _at_once(queue: TopLevelQueueConfig) -> TopLevelQueueConfig:
 
     A request is in the queue until all of its parts are delivered. With few consumers a
     backend that is away would soon have a part in the hands of each, and nothing would
-    get to the others.
+    get to the others. A queue on disk bounds by itself what is in memory.
     """
-    consumers = queue.queue_size if queue.sizer == "requests" else _CONSUMERS_MAX
+    consumers = _CONSUMERS_MAX
+    if queue.sizer == "requests" and queue.storage is None:
+        consumers = queue.queue_size
     return queue.model_copy(
         update={"num_consumers": max(queue.num_consumers, consumers)}
     )

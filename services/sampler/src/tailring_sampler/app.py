@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version as version_of
 
-from tailring_otlpio import Assembly, Part
+from tailring_otlpio import Assembly, Makers, Part
 from tailring_otlpwire import COMPILED
 from tailring_pipeline import Consumer
 from tailring_runtime import lifecycle
@@ -56,7 +56,8 @@ def assemble(config: CollectorConfig, metrics: Metrics) -> Assembly:
             model, consumer=consumer, metrics=metrics, name=component
         )
 
-    return Assembly(config, metrics=metrics, processors={TailSamplingConfig: sampling})
+    makers = Makers(processors={TailSamplingConfig: sampling})
+    return Assembly(config, metrics=metrics, makers=makers)
 
 
 def follow(assembly: Assembly, health: Health) -> None:
