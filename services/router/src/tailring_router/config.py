@@ -90,7 +90,7 @@ class LoadBalancingConfig(ConfigModel):
         " of logs log.severity and log.body.",
     )
     resolver: ResolverConfig = Field(
-        description="Who the backends are: exactly one of static and dns."
+        description="Who the backends are: exactly one of its four keys."
     )
     protocol: ProtocolConfig = ProtocolConfig()
     timeout: Duration = Field(
