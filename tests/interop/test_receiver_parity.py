@@ -9,7 +9,7 @@ that says why, so a difference that goes away fails as well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +17,14 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from grpc import StatusCode
+from tests.interop.rows import JSON_ROWS, Rows, answers_of
 
 from tailring_testkit import odd_grpc, odd_http, odd_json, odd_protobuf, otlp, servers
 from tailring_testkit.odd_grpc import RawGrpc, raw_grpc
 from tailring_testkit.otlp_clients import JSON, PROTOBUF
-from tailring_testkit.parity import Pair, SpanText, pair
+from tailring_testkit.parity import ItemText, Pair, pair
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-# Row of docs/compatibility.md -> name of a request -> (the collector's answer, ours).
-Rows = Mapping[str, Mapping[str, tuple[int, int]]]
 
 _PROTOBUF: Rows = {
     "protobuf that is spelt too long": {
@@ -34,40 +32,6 @@ _PROTOBUF: Rows = {
         "tag-of-six-bytes": (200, 400),
         "size-of-six-bytes": (200, 400),
         "varint-above-64-bits": (200, 400),
-    },
-}
-
-_JSON: Rows = {
-    "JSON: what follows the document": {
-        "trailing-garbage": (200, 400),
-        "two-documents": (200, 400),
-    },
-    "JSON: null": {
-        "ids-null": (400, 200),
-        "time-null": (400, 200),
-        "kind-null": (400, 200),
-        "status-code-null": (400, 200),
-    },
-    "JSON: forms of numbers": {
-        "time-whole-float": (400, 200),
-        "time-exponent": (400, 200),
-        "value-int-whole-float": (400, 200),
-        "value-double-hex": (200, 400),
-    },
-    "JSON: base64": {
-        "value-bytes-url-safe": (400, 200),
-        "value-bytes-unpadded": (400, 200),
-    },
-    "JSON: text that is not UTF-8": {
-        "bad-utf8": (200, 200),
-        "bad-utf8-surrogate": (200, 200),
-    },
-    "JSON: a byte order mark": {"bom": (500, 200)},
-    "JSON: depth": {"deep-value-2000": (200, 400)},
-    "errors that cannot be written": {
-        "garbage": (500, 400),
-        "utf-16": (500, 400),
-        "flags-negative": (500, 400),
     },
 }
 
@@ -154,11 +118,7 @@ _GRPC: Rows = {
     },
 }
 
-_TABLES = (_PROTOBUF, _JSON, _HTTP, _GRPC)
-
-
-def _pinned(rows: Rows, name: str) -> tuple[int, int] | None:
-    return next((names[name] for names in rows.values() if name in names), None)
+_TABLES = (_PROTOBUF, JSON_ROWS, _HTTP, _GRPC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +127,7 @@ class Seen:
 
     answer: int
     details: object
-    spans: list[SpanText]
+    spans: list[ItemText]
 
 
 def _judge(pinned: tuple[int, int] | None, *, upstream: Seen, ours: Seen) -> None:
@@ -198,14 +158,14 @@ async def _post(both: Pair, body: bytes, content_type: str) -> tuple[Seen, Seen]
 async def test_protobuf_over_http(both: Pair, name: str) -> None:
     """A body has the collector's status and content type, and its spans come out."""
     upstream, ours = await _post(both, odd_protobuf.BODIES[name], PROTOBUF)
-    _judge(_pinned(_PROTOBUF, name), upstream=upstream, ours=ours)
+    _judge(answers_of(_PROTOBUF, name), upstream=upstream, ours=ours)
 
 
 @pytest.mark.parametrize("name", odd_json.BODIES)
 async def test_json_over_http(both: Pair, name: str) -> None:
     """A document has the collector's status and content type; its spans come out."""
     upstream, ours = await _post(both, odd_json.BODIES[name], JSON)
-    _judge(_pinned(_JSON, name), upstream=upstream, ours=ours)
+    _judge(answers_of(JSON_ROWS, name), upstream=upstream, ours=ours)
 
 
 # The collector calls bad data INTERNAL; both are final.
@@ -223,7 +183,7 @@ async def test_protobuf_over_grpc(both: Pair, name: str) -> None:
     upstream = Seen(_CODES[first.code], first.retry_after_s, both.upstream.taken())
     ours = Seen(_CODES[second.code], second.retry_after_s, both.ours.taken())
     assert second.code is not StatusCode.INTERNAL
-    _judge(_pinned(_PROTOBUF, name), upstream=upstream, ours=ours)
+    _judge(answers_of(_PROTOBUF, name), upstream=upstream, ours=ours)
 
 
 @pytest.mark.parametrize("name", odd_protobuf.BODIES)
@@ -251,7 +211,7 @@ async def test_http(both: Pair, name: str) -> None:
             (second, both.ours.taken()),
         )
     ]
-    _judge(_pinned(_HTTP, name), upstream=seen[0], ours=seen[1])
+    _judge(answers_of(_HTTP, name), upstream=seen[0], ours=seen[1])
 
 
 async def test_pipelined_requests(both: Pair) -> None:
@@ -288,7 +248,7 @@ async def test_grpc(both: Pair, bare: tuple[RawGrpc, RawGrpc], name: str) -> Non
     if name == "garbage":
         assert [one.answer for one in seen] == [13, 3]
         return
-    _judge(_pinned(_GRPC, name), upstream=seen[0], ours=seen[1])
+    _judge(answers_of(_GRPC, name), upstream=seen[0], ours=seen[1])
 
 
 async def test_a_client_that_waits_to_go_on(both: Pair) -> None:

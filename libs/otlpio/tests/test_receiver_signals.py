@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import grpc
 import pytest
@@ -16,7 +17,7 @@ Code = grpc.StatusCode
 THREE = Counts(accepted_spans=3, success=1)
 
 # One item with what JSON has of its own: hex ids, text for 64 bits, enums, NaN.
-JSON_BODIES = {
+JSON_BODIES: dict[Signal, dict[str, list[Any]]] = {
     Signal.TRACES: {
         "resourceSpans": [
             {"scopeSpans": [{"spans": [{"traceId": "01" * 16, "spanId": "02" * 8}]}]}

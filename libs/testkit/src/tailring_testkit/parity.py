@@ -11,7 +11,7 @@ is known when it is answered.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,37 +24,50 @@ from google.protobuf import (
     text_format,
 )
 from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from opentelemetry.proto.common.v1 import common_pb2
+from opentelemetry.proto.logs.v1 import logs_pb2
+from opentelemetry.proto.metrics.v1 import metrics_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from tailring_pipeline import Signal
 from tailring_testkit import ports, servers, services
 from tailring_testkit.backend import Backend
 from tailring_testkit.otlp_clients import GrpcClient, GrpcReply, HttpClient, HttpReply
 
-__all__ = ["LenientRequest", "Pair", "Side", "SpanText", "pair", "span_texts"]
+__all__ = ["ItemText", "LenientRequest", "Pair", "Side", "item_texts", "pair"]
 
 
-class SpanText(NamedTuple):
-    """A span with what belongs to it, each as protobuf's text."""
+class ItemText(NamedTuple):
+    """A span, record or metric with what belongs to it, each as protobuf's text."""
 
     resource: str
     scope: str
-    span: str
+    item: str
 
 
-def _lenient_request() -> Any:
-    """OTLP's trace request with bytes for text: invalid UTF-8 can be read as well."""
+# Where the items of a signal are: resources, scopes, items.
+_LEVELS = {
+    Signal.TRACES: ("resource_spans", "scope_spans", "spans"),
+    Signal.LOGS: ("resource_logs", "scope_logs", "log_records"),
+    Signal.METRICS: ("resource_metrics", "scope_metrics", "metrics"),
+}
+
+
+def _lenient(*modules: Any, name: str) -> Any:
+    """A request of OTLP with bytes for text: invalid UTF-8 can be read as well."""
     pool = descriptor_pool.DescriptorPool()
-    for module in (common_pb2, resource_pb2, trace_pb2, trace_service_pb2):
+    for module in (common_pb2, resource_pb2, *modules):
         file = descriptor_pb2.FileDescriptorProto()
         module.DESCRIPTOR.CopyToProto(file)
         for message in file.message_type:
             _as_bytes(message)
         pool.Add(file)
-    name = "opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest"
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
+    full_name = f"opentelemetry.proto.collector.{name}"
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(full_name))
 
 
 def _as_bytes(message: descriptor_pb2.DescriptorProto) -> None:
@@ -66,21 +79,33 @@ def _as_bytes(message: descriptor_pb2.DescriptorProto) -> None:
         _as_bytes(nested)
 
 
-LenientRequest: Any = _lenient_request()
+LenientRequest: Any = _lenient(
+    trace_pb2, trace_service_pb2, name="trace.v1.ExportTraceServiceRequest"
+)
+_LENIENT = {
+    Signal.TRACES: LenientRequest,
+    Signal.LOGS: _lenient(
+        logs_pb2, logs_service_pb2, name="logs.v1.ExportLogsServiceRequest"
+    ),
+    Signal.METRICS: _lenient(
+        metrics_pb2, metrics_service_pb2, name="metrics.v1.ExportMetricsServiceRequest"
+    ),
+}
 
 
-def span_texts(payload: bytes) -> list[SpanText]:
-    """Every span of an encoded request, sorted; its text need not be UTF-8."""
-    texts: list[SpanText] = []
-    for resource in LenientRequest.FromString(payload).resource_spans:
-        scopes = list(resource.scope_spans)
-        del resource.scope_spans[:]
+def item_texts(payload: bytes, signal: Signal = Signal.TRACES) -> list[ItemText]:
+    """Every item of an encoded request, sorted; its text need not be UTF-8."""
+    in_request, in_resource, in_scope = _LEVELS[signal]
+    texts: list[ItemText] = []
+    for resource in getattr(_LENIENT[signal].FromString(payload), in_request):
+        scopes = list(getattr(resource, in_resource))
+        resource.ClearField(in_resource)
         resource_text = text_format.MessageToString(resource)
         for scope in scopes:
-            spans = [text_format.MessageToString(span) for span in scope.spans]
-            del scope.spans[:]
+            items = list(map(text_format.MessageToString, getattr(scope, in_scope)))
+            scope.ClearField(in_scope)
             scope_text = text_format.MessageToString(scope)
-            texts += [SpanText(resource_text, scope_text, span) for span in spans]
+            texts += [ItemText(resource_text, scope_text, item) for item in items]
     return sorted(texts)
 
 
@@ -95,14 +120,15 @@ class Side:
     http: HttpClient
     backend: Backend
 
-    def taken(self) -> list[SpanText]:
-        """The spans that came out since the last call."""
-        payload = b"".join(self.backend.received)
-        self.backend.received.clear()
+    def taken(self, signal: Signal = Signal.TRACES) -> list[ItemText]:
+        """The items that came out since the last call."""
+        received = self.backend.received_of[signal]
+        payload = b"".join(received)
+        received.clear()
         try:
-            return span_texts(payload)
+            return item_texts(payload, signal)
         except DecodeError:  # deeper than the protobuf library reads
-            return [SpanText("", "", repr(payload))]
+            return [ItemText("", "", repr(payload))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,19 +178,23 @@ def _collector(
         "exporters": exporters,
         "service": {
             "pipelines": {
-                f"traces/{name}": {
+                f"{signal.value}/{name}": {
                     "receivers": [f"otlp/{name}"],
                     "exporters": [f"otlp/{name}"],
                 }
                 for name in targets
+                for signal in Signal
             }
         },
     }
 
 
 @asynccontextmanager
-async def pair(folder: Path) -> AsyncIterator[Pair]:
-    """Run everything that the module's picture shows."""
+async def pair(
+    folder: Path, *, exporter: Mapping[str, Any] | None = None
+) -> AsyncIterator[Pair]:
+    """Run everything that the module's picture shows; ``exporter`` adds keys to the
+    router's."""
     grpc, http, behind_grpc, behind_http = ports.free_ports(4)
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(Backend())
@@ -176,7 +206,11 @@ async def pair(folder: Path) -> AsyncIterator[Pair]:
         )
         stack.enter_context(servers.otelcol(config, folder))
         static = {"static": {"hostnames": [f"127.0.0.1:{behind_grpc}"]}}
-        router = stack.enter_context(services.router(folder, static))
+        router = stack.enter_context(
+            services.router(
+                folder, static, exporter=exporter, signals=[it.value for it in Signal]
+            )
+        )
 
         async def side(name: str, ports_: tuple[int, int], backend: Backend) -> Side:
             """Connect a gRPC and an HTTP client to one of the two."""
