@@ -52,16 +52,13 @@ class CloudMapClient:
         self._config = config
         self._environ = environ
         self._client: Any = None
+        # Where it is asked; empty before the first call.
+        self.region = ""
 
     @property
     def source(self) -> str:
         """What is asked, for errors."""
         return f"{self._config.service_name}.{self._config.namespace}"
-
-    @property
-    def region(self) -> str:
-        """Where it is asked; empty before the first call."""
-        return "" if self._client is None else str(self._client.meta.region_name)
 
     def load(self) -> None:
         """Import what the calls need; local work of up to a second, done once."""
@@ -126,6 +123,7 @@ class CloudMapClient:
         region = (
             self._environ.get("AWS_REGION") or session.region_name or REGION_DEFAULT
         )
+        self.region = region
         settings = Config(
             region_name=region,
             connect_timeout=self._config.timeout_s,
