@@ -68,7 +68,9 @@ class CloudMapResolver(PollingResolver):
             namespace=config.namespace,
             service_name=config.service_name,
         )
-        super().__init__(metrics=metrics, log=log, sleep=sleep)
+        super().__init__(
+            metrics=metrics, log=log, sleep=sleep, hold_down_ns=config.hold_down
+        )
         self._config = config
         self._client = CloudMapClient(
             config, environ=environment() if environ is None else environ

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
+from tailring_resolvers.hold_config import HOLD_DOWN_TEXT, HoldDuration
 from tailring_runtime.config import ConfigModel, Duration, Port, Text
 
 __all__ = ["HEALTH_STATUSES", "CloudMapResolverConfig"]
@@ -98,6 +99,8 @@ class CloudMapResolverConfig(ConfigModel):
         default=None,
         description="Account that owns a namespace shared with this one; in quotes.",
     )
+
+    hold_down: HoldDuration = Field(default=0, description=HOLD_DOWN_TEXT)
 
     @property
     def interval_s(self) -> float:

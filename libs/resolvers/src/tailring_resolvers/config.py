@@ -12,6 +12,7 @@ from typing import Annotated, Final, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from tailring_resolvers.cloud_map_config import CloudMapResolverConfig
+from tailring_resolvers.hold_config import HOLD_DOWN_TEXT, HoldDuration
 from tailring_resolvers.k8s_config import K8sResolverConfig
 from tailring_resolvers.srv import is_service_name
 from tailring_runtime.address import split_host_port
@@ -120,6 +121,7 @@ class DnsResolverConfig(ConfigModel):
         description="Time for one lookup, all servers, targets and both families "
         "together, the first one included. 0: 1s.",
     )
+    hold_down: HoldDuration = Field(default=0, description=HOLD_DOWN_TEXT)
 
     @model_validator(mode="after")
     def _one_port(self) -> Self:

@@ -52,7 +52,9 @@ class DnsResolver(PollingResolver):
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         log = get_logger(resolver=self.kind, hostname=config.hostname)
-        super().__init__(metrics=metrics, log=log, sleep=sleep)
+        super().__init__(
+            metrics=metrics, log=log, sleep=sleep, hold_down_ns=config.hold_down
+        )
         self._config = config
         self._lookup = lookup or Lookup(server=config.server_address)
         self._families = Families()

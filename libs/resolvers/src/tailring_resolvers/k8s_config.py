@@ -10,7 +10,8 @@ from typing import Annotated, Final, NamedTuple
 
 from pydantic import AfterValidator, Field
 
-from tailring_runtime.config import Bool, ConfigModel, Duration, Port, Text
+from tailring_resolvers.hold_config import HOLD_DOWN_TEXT, HoldDuration
+from tailring_runtime.config import Bool, ConfigModel, Port, Text
 
 __all__ = [
     "HOLD_EMPTY_DEFAULT_NS",
@@ -67,15 +68,6 @@ def _some_port(port: int) -> int:
     return port
 
 
-def _not_negative(duration_ns: int) -> int:
-    if duration_ns < 0:
-        raise ValueError("must not be negative")
-    return duration_ns
-
-
-_Duration = Annotated[Duration, AfterValidator(_not_negative)]
-
-
 class K8sResolverConfig(ConfigModel):
     """Backends are the endpoints of a Service, followed through a watch."""
 
@@ -90,7 +82,7 @@ class K8sResolverConfig(ConfigModel):
         description="One backend for every address and port, on the ring too. Empty:"
         " the ring holds bare addresses and 4317 is dialled.",
     )
-    timeout: _Duration = Field(
+    timeout: HoldDuration = Field(
         default=0,
         description="How long one watch lasts before it is opened anew, in whole"
         " seconds; it bounds a list as well. 0: 1m. Short: load on the API server."
@@ -101,17 +93,12 @@ class K8sResolverConfig(ConfigModel):
         description="Backends are `<pod hostname>.<service>.<namespace>`, which stay"
         " the same when a pod restarts. Needs a headless Service of a StatefulSet.",
     )
-    hold_empty: _Duration = Field(
+    hold_empty: HoldDuration = Field(
         default=HOLD_EMPTY_DEFAULT_NS,
         description="Ours: how long the last backends are kept when the Service has no"
         " ready endpoint any more. 0: the ring is emptied at once, as upstream.",
     )
-    hold_down: _Duration = Field(
-        default=0,
-        description="Ours: the least time between two changes of the ring; what comes"
-        " sooner waits, and what comes back meanwhile is no change. 0: no wait. Long: a"
-        " backend that left is dialled for that long.",
-    )
+    hold_down: HoldDuration = Field(default=0, description=HOLD_DOWN_TEXT)
 
     @property
     def watch_s(self) -> int:

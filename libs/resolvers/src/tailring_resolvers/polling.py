@@ -6,12 +6,15 @@ Rules:
   asked after each pause, which may depend on the last failure.
 * A failure keeps the list, is logged and counted. A mistake in our own code is one as
   well: one bad poll must not end them all.
+* With a hold between two changes, a list that came too soon is told with the first
+  answer after its time.
 * After `stop` nothing is told, and nothing is kept of an answer that comes late.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -42,10 +45,13 @@ class PollingResolver(ABC):
         metrics: Metrics,
         log: FilteringBoundLogger,
         sleep: Sleep = asyncio.sleep,
+        hold_down_ns: int = 0,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._log = log
         self._sleep = sleep
-        self._kept = KeptList(self.kind, metrics=metrics)
+        self._clock_ns = clock_ns
+        self._kept = KeptList(self.kind, metrics=metrics, hold_down_ns=hold_down_ns)
         self._tasks = TaskSet("resolver", metrics=metrics)
         self._stopped = False
 
@@ -97,7 +103,8 @@ class PollingResolver(ABC):
             found = await self._answer()
             if self._stopped:
                 return None
-            self._kept.accept(found, on_change=on_change)
+            now_ns = self._clock_ns()
+            self._kept.accept(found, on_change=on_change, now_ns=now_ns)
         except ResolutionError as error:
             self._kept.fail()
             self._log.warning(complaint, error=error.reason)
