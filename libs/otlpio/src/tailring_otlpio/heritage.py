@@ -15,9 +15,13 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tailring_pipeline import Signal, Stage
-from tailring_runtime.config import CollectorConfig, ComponentId, ConfigModel
-from tailring_runtime.config.compare import same
-from tailring_runtime.config.references import references
+from tailring_runtime.config import (
+    CollectorConfig,
+    ComponentId,
+    ConfigModel,
+    references,
+    same,
+)
 
 if TYPE_CHECKING:
     from tailring_otlpio.assembly import Assembly, Chain, Part

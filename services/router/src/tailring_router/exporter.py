@@ -27,7 +27,7 @@ from tailring_router.delivery import Dispatcher
 from tailring_router.fleet import Fleet, FleetSettings
 from tailring_router.metrics import Door, RouterMetrics
 from tailring_router.topology import Topology
-from tailring_runtime.config.compare import same
+from tailring_runtime.config import same
 from tailring_runtime.losses import Loss
 
 __all__ = ["LoadBalancingExporter"]

@@ -10,6 +10,7 @@ from tailring_runtime.config.collector import (
     Pipeline,
     ServiceConfig,
 )
+from tailring_runtime.config.compare import same
 from tailring_runtime.config.component import (
     ComponentId,
     ComponentType,
@@ -26,6 +27,7 @@ from tailring_runtime.config.references import (
     Role,
     ServerAuthenticator,
     StorageExtension,
+    references,
 )
 from tailring_runtime.config.telemetry import (
     LogsConfig,
@@ -90,4 +92,6 @@ __all__ = [
     "nearest",
     "parse_duration",
     "redacted",
+    "references",
+    "same",
 ]

@@ -1,0 +1,153 @@
+"""A router whose configuration is changed again and again while spans pass it."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import itertools
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tailring_testkit import ports, services
+from tailring_testkit.numbered import Load, Tally, TallySink
+from tailring_testkit.pressure import Pressure
+from tailring_testkit.services import Service
+
+_SPANS = 60_000
+_SPANS_PER_S = 5_000
+_CHANGES = 20
+_RELOADS = "tailring_config_reloads_total"
+Yaml = dict[str, Any]
+Change = Callable[[Yaml, list[str]], None]
+
+
+class _Configured:
+    """A running router and the file that it was started with."""
+
+    def __init__(self, router: Service) -> None:
+        self.router = router
+        self._path = Path(router.child.command[-1])
+        self.written: Yaml = yaml.safe_load(self._path.read_text())
+
+    async def write(self, tree: Yaml) -> str:
+        """Write a file and ask for it; what became of it."""
+        self._path.write_text(yaml.safe_dump(tree, sort_keys=False))
+        before = self.results()
+        self.router.child.send(signal.SIGHUP)
+        async with asyncio.timeout(20):
+            while (now := await asyncio.to_thread(self.results)) == before:  # noqa: ASYNC110 - a page has no event
+                await asyncio.sleep(0.05)
+        (result,) = [name for name in now if now[name] > before[name]]
+        return result
+
+    def results(self) -> dict[str, float]:
+        """How often there was which result so far."""
+        return self.router.metrics().by_label(_RELOADS, "result")
+
+
+def _balancing(tree: Yaml) -> Yaml:
+    found: Yaml = tree["exporters"]["loadbalancing"]
+    return found
+
+
+def _fewer(tree: Yaml, targets: list[str]) -> None:
+    _balancing(tree)["resolver"]["static"]["hostnames"] = targets[:2]
+
+
+def _all(tree: Yaml, targets: list[str]) -> None:
+    _balancing(tree)["resolver"]["static"]["hostnames"] = targets
+
+
+def _other_key(tree: Yaml, _targets: list[str]) -> None:
+    _balancing(tree)["routing_key"] = "service"
+
+
+def _queued(tree: Yaml, _targets: list[str]) -> None:
+    _balancing(tree)["sending_queue"] = {"enabled": True, "queue_size": 500}
+
+
+def _batched(tree: Yaml, _targets: list[str]) -> None:
+    tree["processors"] = {"batch": {"timeout": "20ms"}}
+    tree["service"]["pipelines"]["traces"]["processors"] = ["batch"]
+
+
+def _other_receiver(tree: Yaml, _targets: list[str]) -> None:
+    grpc = tree["receivers"]["otlp"]["protocols"]["grpc"]
+    grpc["max_recv_msg_size_mib"] = 16
+
+
+def _bad(tree: Yaml, _targets: list[str]) -> None:
+    tree["exporters"]["loadbalancing"]["no_such_key"] = 1
+    tree["service"]["pipelines"]["traces"]["receivers"] = ["nobody"]
+
+
+def _same(_tree: Yaml, _targets: list[str]) -> None:
+    """Written anew and not changed."""
+
+
+_STEPS: tuple[tuple[Change, str], ...] = (
+    (_fewer, "applied"),
+    (_bad, "refused"),
+    (_all, "applied"),
+    (_other_key, "applied"),
+    (_same, "unchanged"),
+    (_queued, "applied"),
+    (_batched, "applied"),
+    (_bad, "refused"),
+    (_other_receiver, "applied"),
+    (_fewer, "applied"),
+)
+
+
+async def _change(configured: _Configured, targets: list[str]) -> list[str]:
+    """Make all changes, each upon the last good file; the results."""
+    tree = configured.written
+    results = []
+    for number, (step, expected) in enumerate(_steps()):
+        if number == len(_STEPS):
+            tree = configured.written  # the first file again, and all steps anew
+        wanted = copy.deepcopy(tree)
+        step(wanted, targets)
+        result = await configured.write(wanted)
+        assert result == expected, f"{step.__name__}: {configured.router.child.log()}"
+        results.append(result)
+        if result != "refused":
+            tree = wanted
+        await asyncio.sleep(0.3)
+    return results
+
+
+def _steps() -> Iterator[tuple[Change, str]]:
+    return itertools.islice(itertools.cycle(_STEPS), _CHANGES)
+
+
+async def test_twenty_changes_under_load_lose_and_repeat_nothing(
+    tmp_path: Path,
+) -> None:
+    """At 5,000 spans/s every span arrives exactly once while backends, keys, queues,
+    processors and the receiver change, and bad files are refused between."""
+    load = Load(_SPANS, seed=4, traces_per_request=25)
+    tally = Tally(load)
+    sink_ports = ports.free_ports(3)
+    sinks = [TallySink(tally, port) for port in sink_ports]
+    targets = [f"127.0.0.1:{port}" for port in sink_ports]
+    static = {"static": {"hostnames": targets}}
+    with services.router(tmp_path, static) as router:
+        async with sinks[0], sinks[1], sinks[2], asyncio.TaskGroup() as group:
+            pressure = Pressure([router.target] * 4, spans_per_s=_SPANS_PER_S)
+            pressing = group.create_task(pressure.run(load))
+            results = await _change(_Configured(router), targets)
+            pressed = await pressing
+        log = router.child.log()
+        page = router.metrics()
+    assert tally.exact(), f"{tally} {pressed} {log}"
+    assert len(results) == _CHANGES
+    assert page.total("otelcol_receiver_accepted_spans_total") == _SPANS
+    assert page.total("tailring_router_received_spans_total") == _SPANS
+    assert page.total("tailring_router_held_spans") == 0
+    assert log.count("no_such_key") == 4
+    assert "stopping" not in log
