@@ -76,10 +76,16 @@ class Extensions:
         return part
 
     def store(
-        self, component: ComponentId, queue: QueueConfig, *, metrics: ExporterMetrics
+        self,
+        component: ComponentId,
+        queue: QueueConfig,
+        *,
+        metrics: ExporterMetrics,
+        park_s: float | None = None,
     ) -> DiskStore | None:
-        """What keeps the queue of an exporter on disk; None when that is in memory."""
+        """What keeps the queue of an exporter on disk; None when that is in memory.
+        ``park_s`` as in `tailring_pipeline.Store`."""
         if queue.storage is None or not queue.enabled:
             return None
         storage = self.find(queue.storage, FileStorage)
-        return storage.store(component, queue, metrics=metrics)
+        return storage.store(component, queue, metrics=metrics, park_s=park_s)

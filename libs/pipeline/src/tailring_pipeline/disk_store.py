@@ -58,6 +58,8 @@ class DiskSettings:
     lock_timeout_s: float = 1.0
     leftovers: Callable[[], Sequence[Path]] = tuple
     memory_bytes_max: int = MEMORY_BYTES_MAX
+    # See `Store.park_s`.
+    park_s: float | None = None
 
 
 class DiskStore:
@@ -75,6 +77,7 @@ class DiskStore:
     ) -> None:
         """``segments`` is for tests that make the disk fail."""
         self._settings = settings
+        self.park_s = settings.park_s
         self._metrics = metrics
         self._segments = segments or SegmentLog(settings.folder, fsync=settings.fsync)
         self._admission = Admission(room)
@@ -175,8 +178,19 @@ class DiskStore:
         self._admission.leave(_size(entry.batch))
         self._admission.enter_anyway(_size(remaining))
         kept = Entry(remaining)
-        kept.accepted = True
+        kept.accepted = kept.parked = True
         self._write(Write(kept, None, again=_place(entry)))
+
+    def put_back(self, entry: Entry) -> None:
+        """It is delivered again, after what is ready."""
+        self._unlease(entry)
+        entry.parked = True
+        self._push(entry)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether entries that are on disk cannot be read for want of memory."""
+        return self._behind and not self._fits(READ_BYTES_MIN)
 
     def withdraw(self, entry: Entry) -> bool:  # noqa: ARG002 - see `Store`
         """Nobody waits for what is on disk."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tailring_pipeline.consumer import Signal
 from tailring_pipeline.disk_store import DiskSettings, DiskStore
@@ -26,9 +26,6 @@ from tailring_pipeline.store import Room
 from tailring_runtime.config import ComponentId
 from tailring_runtime.logs import get_logger
 from tailring_runtime.metrics import Metrics
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
 
 __all__ = ["FileStorage", "Worker", "file_storage_of"]
 
@@ -71,18 +68,19 @@ class FileStorage:
         queue: QueueConfig,
         *,
         metrics: ExporterMetrics,
-        log: FilteringBoundLogger | None = None,
+        park_s: float | None = None,
     ) -> DiskStore:
-        """The store of an exporter's queue, not started."""
+        """The store of an exporter's queue, not started; ``park_s`` as in `Store`."""
         config, signal = self._config, metrics.signal
         folder = self.client(component, signal)
-        log = log if log is not None else get_logger(exporter=metrics.exporter_id)
         name = metrics.exporter_id
+        log = get_logger(exporter=name)
         return DiskStore(
             DiskSettings(
                 folder,
                 fsync=config.fsync,
                 folder_bytes_max=config.max_size,
+                park_s=park_s,
                 lock_timeout_s=config.timeout / _NS_PER_S,
                 leftovers=lambda: list(self._leftovers(folder.name)),
             ),

@@ -17,7 +17,8 @@ class OnBehalf(Protocol):
 
     def on_behalf_of(self, asker: asyncio.Future[Any]) -> Consumer:
         """The same consumer for one batch, whose sender waits for ``asker``; once that
-        is done (cancelled: he went away) nothing is begun for him any more."""
+        is done (cancelled: he went away; else he takes back what is left, and is told
+        with `Refused` what that is) nothing is begun for him any more."""
 
 
 class OneSender:

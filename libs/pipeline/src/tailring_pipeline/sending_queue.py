@@ -28,8 +28,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from tailring_pipeline.consumer import Batch, Consumer, Refused, Rejected
 from tailring_pipeline.doors import Door
@@ -38,6 +38,7 @@ from tailring_pipeline.exporter_metrics import ExporterMetrics
 from tailring_pipeline.failure_log import FailureLog
 from tailring_pipeline.on_behalf import OnBehalf
 from tailring_pipeline.outcome import Outcome, delivery_of
+from tailring_pipeline.parking import Parking
 from tailring_pipeline.queue_config import QueueConfig
 from tailring_pipeline.retry import Retry
 from tailring_pipeline.store import Entry, MemoryStore, Room, Store
@@ -85,6 +86,9 @@ class SendingQueue:
         self._log = log if log is not None else get_logger(exporter=metrics.exporter_id)
         self._store: Store = MemoryStore(Room.of(config)) if store is None else store
         self._store.follow(self._spawn_consumers)
+        self._parking: Parking | None = None
+        if self._store.park_s is not None:
+            self._parking = Parking(self._store, after_s=self._store.park_s)
         self._consumers_max = config.num_consumers if config.enabled else math.inf
         self._tasks = TaskSet(metrics.exporter_id)
         self._consumers = 0
@@ -264,9 +268,11 @@ class SendingQueue:
 
     async def _deliver(self, entry: Entry) -> None:
         self._accept(entry)
+        asker = self._asker_of(entry)
         try:
-            consumer = self._consumer_for(entry)
+            consumer = self._consumer_for(asker)
             outcome = await delivery_of(entry.batch, consumer, log=self._log)
+            taken_back = asker is not None and asker.done()
         except asyncio.CancelledError:
             if self._store.survives:
                 self._keep(entry, _terminated())
@@ -274,11 +280,24 @@ class SendingQueue:
                 self._store.release(entry)
                 self._settle(entry, _terminated(), door=Door.TERMINATED)
             raise
-        if isinstance(outcome, Refused) and self._closed and self._store.survives:
-            self._keep(entry, outcome)
-            return
+        finally:
+            if asker is not None and asker is not entry.answer:
+                asker.cancel()
+        if isinstance(outcome, Refused) and self._store.survives:
+            if self._closed:
+                self._keep(entry, outcome)
+                return
+            if self._parking is not None and taken_back:
+                self._count_delivered(self._parking.park(entry, outcome))
+                return
         self._store.release(entry)
         self._settle(entry, outcome)
+
+    def _asker_of(self, entry: Entry) -> asyncio.Future[Any] | None:
+        """Whoever waits for it: its sender, else the parking."""
+        if entry.answer is None and self._parking is not None:
+            return self._parking.asker(entry)
+        return entry.answer
 
     def _keep(self, entry: Entry, refused: Refused) -> None:
         """It was refused while the queue drains: the next start has what is left."""
@@ -286,16 +305,19 @@ class SendingQueue:
         remaining = refused.remaining
         if remaining is not None and not remaining.payload:
             remaining = None  # nobody knows which part it is: all of it
-        self._store.keep(entry, remaining)
         if remaining is not None:
-            delivered = entry.batch.items - remaining.items
-            self._held -= delivered
-            self._delivered += delivered
-            self._metrics.sent.add(delivered)
+            remaining = replace(remaining, signal=entry.batch.signal)
+            self._count_delivered(entry.batch.items - remaining.items)
+        self._store.keep(entry, remaining)
 
-    def _consumer_for(self, entry: Entry) -> Consumer:
-        if entry.answer is not None and isinstance(self._consumer, OnBehalf):
-            return self._consumer.on_behalf_of(entry.answer)
+    def _count_delivered(self, items: int) -> None:
+        self._held -= items
+        self._delivered += items
+        self._metrics.sent.add(items)
+
+    def _consumer_for(self, asker: asyncio.Future[Any] | None) -> Consumer:
+        if asker is not None and isinstance(self._consumer, OnBehalf):
+            return self._consumer.on_behalf_of(asker)
         return self._consumer
 
     def _settle(

@@ -18,7 +18,7 @@ __all__ = ["Entry", "MemoryStore", "Room", "Store"]
 class Entry:
     """One batch in the queue; who waits for it, unless it was acknowledged early."""
 
-    __slots__ = ("accepted", "answer", "batch", "mark")
+    __slots__ = ("accepted", "answer", "batch", "mark", "parked")
 
     def __init__(
         self, batch: Batch, answer: asyncio.Future[Outcome] | None = None
@@ -26,6 +26,8 @@ class Entry:
         self.batch = batch
         self.answer = answer
         self.accepted = False
+        # It was taken back from a delivery that lasted too long.
+        self.parked = False
         # The store's own.
         self.mark: object = None
 
@@ -58,6 +60,11 @@ class Store(Protocol):
     @property
     def survives(self) -> bool:
         """Whether what it holds is still there after the process."""
+
+    @property
+    def park_s(self) -> float | None:
+        """When a delivery that lasts is taken back, if what is behind knows on whose
+        behalf it acts; None: never."""
 
     @property
     def held(self) -> tuple[int, int, int]:
@@ -93,6 +100,13 @@ class Store(Protocol):
         """A leased entry was not delivered, or not but for ``remaining``: it is queued
         again at the back. Only of a store that survives."""
 
+    def put_back(self, entry: Entry) -> None:
+        """A leased entry was not delivered: it is the last to be leased again."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether entries cannot be leased for want of memory."""
+
     def withdraw(self, entry: Entry) -> bool:
         """Take an entry out if it was not leased; False when it was."""
 
@@ -113,6 +127,8 @@ class MemoryStore:
     """A `Store` that ends with the process."""
 
     survives = False
+    crowded = False
+    park_s = None
 
     def __init__(self, room: Room) -> None:
         self._queue: BoundedQueue[Entry] = BoundedQueue(
@@ -168,6 +184,10 @@ class MemoryStore:
     def keep(self, entry: Entry, remaining: Batch | None) -> None:
         """Nothing can be kept in memory."""
         raise AssertionError(f"{entry} does not survive, nor does {remaining}")
+
+    def put_back(self, entry: Entry) -> None:
+        """Nothing needs it."""
+        raise AssertionError(f"{entry} is not taken back from its delivery")
 
     def withdraw(self, entry: Entry) -> bool:
         """Take an entry out if it was not leased."""

@@ -73,7 +73,7 @@ class LoadBalancer:
 
     def on_behalf_of(self, asker: asyncio.Future[Any]) -> Consumer:
         """The same consumer for one batch, whose sender waits for ``asker``. When he
-        goes away what is not in flight is withdrawn."""
+        goes away, or takes back what is left, what is not in flight is withdrawn."""
         return OneSender(self._deliver, asker)
 
     async def _deliver(self, batch: Batch, asker: asyncio.Future[Any] | None) -> None:
@@ -147,5 +147,5 @@ class LoadBalancer:
             self._idle.set()
 
 
-def _sender_left(delivery: Delivery, _asker: asyncio.Future[Any]) -> None:
-    delivery.sender_left()
+def _sender_left(delivery: Delivery, asker: asyncio.Future[Any]) -> None:
+    delivery.sender_left(takes_back=not asker.cancelled())

@@ -113,7 +113,7 @@ class Delivery:
         self._refusal: Result | None = None
         # Set when nobody waits any more: the door of what has not arrived.
         self._gone_by: Door | None = None
-        self._gone_spans = 0
+        self._gone: list[Part] = []
         self._then: Callable[[Delivery], None] | None = None
         loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = loop.create_future()
@@ -150,19 +150,17 @@ class Delivery:
         except asyncio.CancelledError:
             self._withdraw(Door.ABANDONED)
             raise
-        if self._gone_spans:
-            gone = Batch(b"", self._gone_spans)
-            raise Refused(GONE.reason, GONE.detail, remaining=gone)
+        if self._gone:
+            raise Refused(GONE.reason, GONE.detail, remaining=_joined(self._gone))
         if self._failure is not None:
             self._remember_arrived()
-            spans = sum(part.spans for part in self._failed)
-            payload = b"".join([part.payload for part in self._failed])
+            remaining = _joined(self._failed)
             self._give_back(Door.REFUSED)
             raise Refused(
                 self._failure.reason,
                 self._failure.detail,
                 retry_after_s=self._failure.retry_after_s,
-                remaining=Batch(payload, spans),
+                remaining=remaining,
             )
         if self._is_late():
             self._remember_arrived()
@@ -176,12 +174,13 @@ class Delivery:
         waits = not self._dispatcher.acknowledged
         return waits and now_ns() - self._begun_ns >= _LATE_NS
 
-    def sender_left(self) -> None:
+    def sender_left(self, *, takes_back: bool = False) -> None:
         """The sender stopped waiting, and `finish` is awaited by somebody else, who is
-        told with `Refused` what was not delivered."""
+        told with `Refused` what was not delivered. ``takes_back``: it is for a later
+        attempt, and not lost."""
         self._remember_arrived()
         if not self._done.done():
-            self._withdraw(Door.ABANDONED)
+            self._withdraw(Door.REFUSED if takes_back else Door.ABANDONED)
 
     def acknowledge(self, then: Callable[[Delivery], None]) -> None:
         """The sender is answered now: from here on what fails is lost, and counted
@@ -233,7 +232,7 @@ class Delivery:
         if result.outcome in (Outcome.DELIVERED, Outcome.REPEATED, Outcome.REJECTED):
             self._leave(part, result)
         elif self._gone_by is not None:
-            self._leave_by(self._gone_by, part.spans)
+            self._leave_by(self._gone_by, [part])
         elif result.outcome is Outcome.MOVED:
             self._metrics.moved.add(part.spans)
             self._reroute(part)
@@ -330,18 +329,23 @@ class Delivery:
             if door is Door.SHUTDOWN or self._fleet.abandon(part):
                 self._open.discard(part)
                 gone.append(part)
-        self._leave_by(door, sum(part.spans for part in gone))
+        self._leave_by(door, gone)
         self._settle()
 
-    def _leave_by(self, door: Door, spans: int) -> None:
-        self._gone_spans += spans
-        self._metrics.left(door, spans)
+    def _leave_by(self, door: Door, parts: list[Part]) -> None:
+        self._gone += parts
+        self._metrics.left(door, sum(part.spans for part in parts))
 
     def _remember_arrived(self) -> None:
         at_ns = now_ns()
         for part in self._arrived:
             self._fleet.repeats.remember(part.payload, at_ns)
         self._arrived = []
+
+
+def _joined(parts: list[Part]) -> Batch:
+    payload = b"".join([part.payload for part in parts])
+    return Batch(payload, sum(part.spans for part in parts))
 
 
 def _failed_already(part: Part) -> bool:
