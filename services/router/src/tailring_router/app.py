@@ -46,6 +46,8 @@ from tailring_runtime.zpages import ZPagesConfig, zpages_of
 __all__ = ["Routing", "run", "version"]
 
 NAME = "tailring-router"
+# How long all backends have before what was not taken is written down as the rest.
+PARK_S = 0.3
 
 
 def version() -> str:
@@ -152,7 +154,9 @@ def _store(model: LoadBalancingConfig, making: Making) -> Store | None:
         signal=making.signal,
         counts_sending=False,
     )
-    return making.extensions.store(making.component, queue, metrics=metrics)
+    return making.extensions.store(
+        making.component, queue, metrics=metrics, park_s=PARK_S
+    )
 
 
 def _balancers(assembly: Assembly) -> list[LoadBalancingExporter]:
