@@ -48,7 +48,7 @@ class BearerTokenAuth(ServerAuth, ClientAuth):
         """Raise `Unauthenticated`, in upstream's words, unless it has a token."""
         self._look()
         given = header_of(self._header)
-        if not given:
+        if given is None:
             raise Unauthenticated(
                 "missing",
                 f"missing or empty authorization header: {self._config.header}",
