@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 import trustme
+import yaml
 from structlog.testing import capture_logs
 
 from tailring_resolvers import (
     K8sPlace,
     ResolutionError,
 )
+from tailring_testkit import ports, services, web
 from tailring_testkit.kube import Kube, Tenant, kube
 from tailring_testkit.kube_rig import Following, put_all
-from tailring_testkit.process import eventually
+from tailring_testkit.process import eventually, port_open, running, wait_until
 
 SECOND_NS = 1_000_000_000
 
@@ -190,3 +193,68 @@ async def test_a_server_that_is_frozen(tenant: Tenant, tmp_path: Path) -> None:
             await asyncio.to_thread(put_all, tenant, ["10.0.0.2"])
             await following.has({"10.0.0.2:4317"}, timeout_s=60)
     assert any("fell silent" in str(one.get("error")) for one in logs)
+
+
+def _router_file(tenant: Tenant, folder: Path, health_port: int) -> Path:
+    grpc_port, metrics_port = ports.free_ports(2)
+    grpc = {"endpoint": f"127.0.0.1:{grpc_port}"}
+    block = {"service": f"sampler.{tenant.namespace}", "ports": [4317]}
+    balancing = {
+        "protocol": {"otlp": {"tls": {"insecure": True}}},
+        "resolver": {"k8s": block},
+    }
+    document = {
+        "receivers": {"otlp": {"protocols": {"grpc": grpc}}},
+        "exporters": {"loadbalancing": balancing},
+        "extensions": {"health_check": {"endpoint": f"127.0.0.1:{health_port}"}},
+        "service": {
+            "extensions": ["health_check"],
+            "telemetry": {"metrics": {"address": f"127.0.0.1:{metrics_port}"}},
+            "pipelines": {
+                "traces": {"receivers": ["otlp"], "exporters": ["loadbalancing"]}
+            },
+        },
+    }
+    path = folder / "router.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def test_a_router_without_its_role_runs_and_gets_ready(
+    api: Kube, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service starts not ready, its log and its `resolve` command name the missing
+    permission, and once that is granted it is ready by itself."""
+    tenant = api.tenant(granted=False)
+    put_all(tenant, ["10.0.0.1"])
+    kubeconfig = tenant.kube.kubeconfig("router", {"token": tenant.token()})
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    health_port = ports.free_port()
+    file = _router_file(tenant, tmp_path, health_port)
+    router = services.command("tailring-router")
+
+    def resolved() -> subprocess.CompletedProcess[str]:
+        """The ``resolve`` command, run to its end."""
+        command = [str(router), "resolve", "--config", str(file)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    asked = resolved()
+    assert asked.returncode == 1
+    may_not = f"ServiceAccount {tenant.namespace}/router may not list endpointslices"
+    assert may_not in asked.stderr
+    with running(
+        [router, "--config", file],
+        log=tmp_path / "router.log",
+        ready=port_open(health_port),
+    ) as child:
+        child.wait_log("service started")
+        url = f"http://127.0.0.1:{health_port}/readyz"
+        assert web.get(url)[0] == 503
+        child.wait_log(may_not)
+        tenant.grant()
+        wait_until(lambda: web.get(url)[0] == 200, "the router is ready")
+    found = resolved()
+    assert (found.returncode, found.stdout) == (
+        0,
+        "loadbalancing\t10.0.0.1:4317\t10.0.0.1:4317\n",
+    )
