@@ -123,10 +123,12 @@ def exported_spans(path: Path) -> list[SpanRecord]:
     return [record for line in lines for record in spans_of(parse_request(line))]
 
 
-def telemetrygen(*arguments: str, timeout_s: float = 60.0) -> None:
+def telemetrygen(
+    *arguments: str, signal: str = "traces", timeout_s: float = 60.0
+) -> None:
     """Run ``telemetrygen traces ...`` to its end; fails when it reports an error."""
     done = subprocess.run(
-        [binary("telemetrygen"), "traces", *arguments],
+        [binary("telemetrygen"), signal, *arguments],
         capture_output=True,
         text=True,
         timeout=timeout_s,
@@ -135,7 +137,8 @@ def telemetrygen(*arguments: str, timeout_s: float = 60.0) -> None:
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     # It ends with 0 even when nothing could be delivered.
-    assert "traces export:" not in said, said
+    assert f"{signal} export:" not in said, said
+    assert "failed to export" not in said, said
 
 
 # ---------------------------------------------------------------- Jaeger
