@@ -35,7 +35,7 @@ from tailring_otlpio.guard import Guard
 from tailring_otlpio.http_body import ENCODINGS, read_body
 from tailring_otlpio.http_connections import HttpConnections
 from tailring_otlpio.intake import Intake, Lane
-from tailring_otlpio.listen import listening_sockets, unix_socket
+from tailring_otlpio.listen import BACKLOG_MAX, listening_sockets, unix_socket
 from tailring_otlpio.metrics import ReceiverMetrics
 from tailring_otlpio.receiver_config import HttpServerConfig
 from tailring_otlpio.rpc_status import (
@@ -145,6 +145,7 @@ class HttpServer:
                 await loop.create_server(
                     connections,
                     sock=listener,
+                    backlog=BACKLOG_MAX,  # it listens again, with its own
                     ssl=tls,
                     ssl_handshake_timeout=_HANDSHAKE_S if tls else None,
                 )

@@ -10,11 +10,12 @@ from typing import Final
 from tailring_runtime.address import split_host_port
 from tailring_runtime.errors import StartError
 
-__all__ = ["listening_sockets", "unix_socket"]
+__all__ = ["BACKLOG_MAX", "listening_sockets", "unix_socket"]
 
 # Errors of one address of a name that do not matter when another one works.
 _ABSENT: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
-_BACKLOG: Final = 1024
+# How many connections may wait to be accepted; beyond it a client waits a second.
+BACKLOG_MAX: Final = 4096
 
 
 async def listening_sockets(endpoint: str, *, reuse_port: bool) -> list[socket.socket]:
@@ -40,7 +41,7 @@ def unix_socket(path: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise StartError(f"cannot listen on {path} (HTTP): {error}") from error
-    listener.listen(_BACKLOG)
+    listener.listen(BACKLOG_MAX)
     listener.setblocking(False)
     return listener
 
@@ -79,7 +80,7 @@ def _bind(
         if listener.family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG_MAX)
         listener.setblocking(False)
     except OSError:
         listener.close()
