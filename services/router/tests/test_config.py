@@ -138,6 +138,8 @@ def test_a_dns_name_without_a_port_is_worth_a_warning() -> None:
     """The ring of bare addresses differs from that of addresses with ports."""
     bare = LoadBalancingConfig.model_validate({"resolver": {"dns": {"hostname": "x"}}})
     assert any("bare addresses" in advice for advice in bare.advice())
+    service = {"resolver": {"dns": {"hostname": "_otlp._tcp.x"}}}
+    assert list(LoadBalancingConfig.model_validate(service).advice()) == []
     assert list(_read().advice()) == []
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
+from tailring_pipeline import RetryConfig
 from tailring_resolvers import Endpoint
+from tailring_router.client import ForwarderSettings
+from tailring_router.fleet import Fleet, FleetSettings
 from tailring_router.metrics import RouterMetrics
 from tailring_router.ring_changes import ring_changed, ring_hash
 from tailring_router.topology import EMPTY, Topology, build_topology
 from tailring_runtime.metrics import Metrics
+from tailring_testkit.client import ScriptedClient
 
 NAME = "tailring_router_ring_hash"
 
@@ -79,6 +83,24 @@ def test_a_change_is_logged_with_all_that_tells_rings_apart() -> None:
             "removed": ["a"],
         }
     ]
+
+
+async def test_the_fleet_shows_the_ring_that_it_uses() -> None:
+    """Each list that a fleet takes is in the gauge, and the same list again is no
+    change."""
+    metrics = Metrics()
+    fleet = Fleet(
+        FleetSettings(forwarder=ForwarderSettings(retry=RetryConfig(enabled=False))),
+        connect=lambda _: ScriptedClient(),
+        metrics=RouterMetrics(metrics, "lb"),
+    )
+    with capture_logs() as logs:
+        for names in (("a", "b"), ("b", "a"), ("a", "c")):
+            fleet.update(tuple(Endpoint(name, f"{name}:1") for name in names))
+            assert metrics.value(NAME, exporter="lb") == ring_hash(fleet.topology) != 0
+    told = [one for one in logs if one["event"] == "the ring of backends changed"]
+    assert [one["members"] for one in told] == [["a", "b"], ["a", "c"]]
+    await fleet.close()
 
 
 def test_a_large_ring_is_not_written_out() -> None:
