@@ -163,16 +163,25 @@ async def test_a_server_that_is_killed_and_comes_back(
     """While the server is away the list stays; what it has forgotten (410) is listed
     anew when it is back."""
     await asyncio.to_thread(put_all, tenant, ["10.0.0.1"])
-    place = await asyncio.to_thread(tenant.pod, tmp_path / "account")
-    async with Following(place) as following:
-        await following.has({"10.0.0.1:4317"})
-        before = following.failures()
-        await asyncio.to_thread(tenant.kube.kill)
-        await eventually(lambda: following.failures() > before, "the failure")
-        assert following.names() == ("10.0.0.1:4317",)
-        await asyncio.to_thread(tenant.kube.start)
-        await asyncio.to_thread(put_all, tenant, ["10.0.0.2"])
-        await following.has({"10.0.0.2:4317"}, timeout_s=60)
+    # An administrator needs no Role: those a server knows only some time after a start.
+    pem = str(tenant.kube.folder / "admin.pem")
+    user = {"client-certificate": pem, "client-key": pem}
+    path = tenant.kube.kubeconfig("admin", user)
+    place = K8sPlace({"KUBECONFIG": str(path)}, home=tmp_path)
+    service = f"sampler.{tenant.namespace}"
+    with capture_logs() as logs:
+        async with Following(place, service=service) as following:
+            await following.has({"10.0.0.1:4317"})
+            # A server that starts knows nothing from before the newest version.
+            await asyncio.to_thread(tenant.kube.tenant)
+            await asyncio.to_thread(tenant.kube.kill)
+            await eventually(lambda: following.failures() > 0, "the failure")
+            assert following.names() == ("10.0.0.1:4317",)
+            await asyncio.to_thread(tenant.kube.start)
+            await asyncio.to_thread(put_all, tenant, ["10.0.0.2"])
+            await following.has({"10.0.0.2:4317"}, timeout_s=60)
+    forgotten = "the API server has forgotten the version; listing anew"
+    assert forgotten in [one["event"] for one in logs]
 
 
 async def test_a_server_that_is_frozen(tenant: Tenant, tmp_path: Path) -> None:

@@ -44,9 +44,10 @@ LINE_BYTES_MAX: Final = 4 << 20
 BODY_BYTES_MAX: Final = 64 << 20
 CONNECT_S: Final = 5.0
 LIST_S: Final = 30.0
-# The server ends a watch in time. Bookmarks come every minute where it lasts longer.
+# The server ends a watch in time. Where that is long, bookmarks come every minute or
+# two (measured), also when nothing changes.
 WATCH_GRACE_S: Final = 10.0
-SILENCE_S: Final = 150.0
+SILENCE_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,9 @@ class Listener(Protocol):
     def failed(self, error: Exception) -> None:
         """A list or a watch failed; it will be tried again."""
 
+    def forgotten(self) -> None:
+        """The server no longer knows the version; everything is listed anew."""
+
     def follows(self) -> None:
         """The server has taken a watch."""
 
@@ -91,6 +94,7 @@ class Follower:
                 pause_s = await self._round()
             except VersionGone:
                 self.version = ""
+                self._listener.forgotten()
                 pause_s = self._backoff.next_s()
             except Exception as error:  # noqa: BLE001 - one bad event must not end it
                 pause_s = self._failed(error)

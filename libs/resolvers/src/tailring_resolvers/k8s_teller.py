@@ -95,6 +95,10 @@ class Teller:
             self._log.error("failed to resolve", exc_info=error, kept_backends=kept)
         self.asked.set()
 
+    def forgotten(self) -> None:
+        """Say so; it is no failure."""
+        self._log.debug("the API server has forgotten the version; listing anew")
+
     def follows(self) -> None:
         """The watch is on; tell if that was in doubt."""
         if self._failing:
