@@ -192,13 +192,13 @@ class RouterLife:
 
     def check(self) -> None:
         """Assert that the books of this process are right."""
-        held = self.dispatcher.held_spans()
-        counted = self.router_metrics.held_spans()
+        held = self.dispatcher.held_items()
+        counted = self.router_metrics.held_items()
         assert counted == held, f"held by the counters {counted}, really {held}"
         self.fleet.parts = [one for one in self.fleet.parts if not one.result.done()]
         self.fleet.check_invariants()
         if not self._terminating:
-            waiting = sum(part.spans for part in self.fleet.parts)
+            waiting = sum(part.items for part in self.fleet.parts)
             assert waiting <= held, "a forwarder holds what no delivery waits for"
         for stage in (self.batch, self.queue):
             if stage is not None:
@@ -206,7 +206,7 @@ class RouterLife:
 
     def check_empty(self) -> None:
         """Assert that nothing is left, after the end."""
-        assert self.router_metrics.held_spans() == 0, "spans are held for ever"
+        assert self.router_metrics.held_items() == 0, "spans are held for ever"
         assert not self.fleet.parts, "a part was never resolved"
         assert not len(self.handlers), "a sender was never answered"
         for stage in (self.batch, self.queue):

@@ -123,8 +123,8 @@ def test_a_part_that_loses_a_span_is_seen(patch: Patch) -> None:
     offer = Forwarder.offer
 
     def cut_short(forwarder: Forwarder, part: Part) -> None:
-        if part.spans > 1:
-            part.payload = chunk(part.payload, part.spans - 1)[0]
+        if part.items > 1:
+            part.payload = chunk(part.payload, part.items - 1)[0]
         offer(forwarder, part)
 
     patch(Forwarder, "offer", cut_short)

@@ -14,15 +14,24 @@ from services.router.tests.rig import (
     MakeForwarder,
 )
 
-from tailring_pipeline import RetryConfig, TopLevelRetryConfig
+from tailring_otlpwire import LOGS, METRICS, RoutingRule
+from tailring_pipeline import RetryConfig, Signal, TopLevelRetryConfig
 from tailring_router.client import ForwarderSettings
 from tailring_router.delivery import Dispatcher
 from tailring_router.fleet import Fleet, FleetSettings
 from tailring_router.forwarder import Forwarder, Shared
 from tailring_router.metrics import RouterMetrics
+from tailring_router.partition import BY_TRACE
 from tailring_runtime.metrics import Metrics
 from tailring_testkit.backend import Backend
 from tailring_testkit.client import ScriptedClient
+
+# The routing keys that are the defaults.
+RULES = {
+    Signal.TRACES: BY_TRACE,
+    Signal.LOGS: RoutingRule(LOGS, "service"),
+    Signal.METRICS: RoutingRule(METRICS, "service"),
+}
 
 
 @pytest.fixture
@@ -71,9 +80,10 @@ async def make_bench() -> AsyncIterator[MakeBench]:
         level2: dict[str, Any] | None = None,
         acknowledged: bool = False,
         queued_bytes_max: int = 1 << 30,
+        signal: Signal = Signal.TRACES,
         **forwarder: Any,
     ) -> Bench:
-        metrics = RouterMetrics(Metrics(), "lb")
+        metrics = RouterMetrics(Metrics(), "lb", signal=signal)
         clients: dict[str, ScriptedClient] = {}
         everyone: list[ScriptedClient] = []
 
@@ -89,6 +99,7 @@ async def make_bench() -> AsyncIterator[MakeBench]:
                 forwarder=ForwarderSettings(retry=retry, **forwarder),
                 retire_timeout_s=1.0,
                 queued_bytes_max=queued_bytes_max,
+                rule=RULES[signal],
             ),
             connect=connect,
             metrics=metrics,

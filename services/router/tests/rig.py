@@ -74,7 +74,7 @@ class Bench:
     def balanced(self) -> bool:
         self.fleet.check_invariants()
         left = sum(self.left().values())
-        held = self.dispatcher.held_spans()
+        held = self.dispatcher.held_items()
         return self.metrics.received.value == left + held
 
 

@@ -43,7 +43,7 @@ async def test_taking_keeps_order_and_the_byte_limit() -> None:
         backlog.append(part)
     assert backlog.take(25) == parts[:2]
     assert backlog.take(25) == parts[2:]
-    assert backlog.spans == backlog.size_bytes == 0
+    assert backlog.items == backlog.size_bytes == 0
 
 
 async def test_one_part_over_the_limit_is_taken_alone() -> None:

@@ -209,7 +209,7 @@ async def test_a_sender_that_goes_away_withdraws_what_is_not_sent(
     left = bench.left()
     assert left["delivered"] == bench.delivered()
     assert left["abandoned"] == SPANS - bench.delivered()
-    assert bench.metrics.held_spans() == 0
+    assert bench.metrics.held_items() == 0
 
 
 async def test_an_acknowledged_delivery_that_fails_is_a_loss_with_a_name(
@@ -224,7 +224,7 @@ async def test_an_acknowledged_delivery_that_fails_is_a_loss_with_a_name(
     delivery = await ended
     assert delivery.loss is not None
     assert delivery.loss.reason == "unavailable"
-    assert delivery.lost_spans == SPANS
+    assert delivery.lost_items == SPANS
     assert bench.left() == {"retries_exhausted": SPANS}
 
 
@@ -338,7 +338,7 @@ async def test_random_histories_with_impatient_senders_balance(
         client.script(())
     async with asyncio.timeout(30):
         answers = await asyncio.gather(*waiting, return_exceptions=True)
-        while bench.dispatcher.held_spans():  # noqa: ASYNC110 - a count has no event
+        while bench.dispatcher.held_items():  # noqa: ASYNC110 - a count has no event
             await asyncio.sleep(0.001)
     assert bench.balanced()
     left = bench.left()

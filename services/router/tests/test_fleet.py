@@ -137,7 +137,7 @@ async def test_cutting_never_multiplies_a_heavy_resource(
     fleet.update(endpoints(1))
     parts = fleet.dispatch(payload, now_ns=0)
     assert sum(len(part.payload) for part in parts) <= 2 * len(payload)
-    assert sum(part.spans for part in parts) == 50
+    assert sum(part.items for part in parts) == 50
 
 
 async def test_what_rests_between_tries_of_level_1_counts(

@@ -124,7 +124,7 @@ async def test_closing_fails_what_is_held(
     await forwarder.close()
     reasons = {part.result.result().reason for part in parts}
     assert reasons == {"shutdown"}
-    assert forwarder.held_spans == 0
+    assert forwarder.held_items == 0
 
 
 async def test_halves_of_a_rejected_request_are_called_back_with_it(

@@ -91,7 +91,7 @@ async def test_nothing_rests_in_a_fleet_that_is_closed(
     with pytest.raises(Refused):
         await waiting
     assert not len(bench.fleet.rests)
-    assert not bench.dispatcher.held_spans()
+    assert not bench.dispatcher.held_items()
 
 
 async def test_who_blocks_on_overflow_waits_for_the_memory_of_the_fleet(

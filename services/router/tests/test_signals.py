@@ -8,14 +8,18 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
 )
+from services.router.tests.rig import MakeBench
+from structlog.testing import capture_logs
 
 from tailring_otlpwire import RoutingRule, routing_keys
-from tailring_pipeline import KINDS, Refused, Rejected, Signal
+from tailring_pipeline import KINDS, Batch, Refused, Rejected, Signal
 from tailring_resolvers import Endpoint
 from tailring_router.config import ROUTING_KEYS
+from tailring_router.metrics import Door, EndpointSeries, RouterMetrics
 from tailring_router.partition import partition
 from tailring_router.topology import EMPTY, build_topology
-from tailring_testkit.signals import numbers_of, request_of
+from tailring_runtime.metrics import Metrics
+from tailring_testkit.signals import batch_of, numbers_of, request_of
 
 TOPOLOGY = build_topology(Endpoint(f"b-{i}:4317", f"b-{i}:4317") for i in range(5))
 _NONE = numbers_of(Signal.TRACES, b"")
@@ -69,3 +73,73 @@ def test_records_without_a_trace_id_are_spread_the_same_way_again() -> None:
     first = partition(payload, TOPOLOGY, rule)
     assert len(first.routed) > 1
     assert partition(payload, TOPOLOGY, rule) == first
+
+
+@pytest.mark.parametrize("signal", Signal)
+async def test_what_was_not_delivered_is_of_its_signal(
+    make_bench: MakeBench, signal: Signal
+) -> None:
+    """A refusal holds what is to be sent again, as a batch of the same signal, so that
+    whoever cuts or joins it knows what it is."""
+    bench = make_bench(level2={"enabled": False}, signal=signal)
+    bench.use("a", "b")
+    for client in bench.clients.values():
+        client.answer = Refused("full", "full")
+    batch = batch_of(signal, range(20))
+    with pytest.raises(Refused) as refused:
+        await bench.dispatcher.begin(batch).finish()
+    remaining = refused.value.remaining
+    assert remaining is not None
+    assert (remaining.signal, remaining.items) == (signal, 20)
+    assert numbers_of(signal, remaining.payload) == dict.fromkeys(range(20), 1)
+    assert bench.left() == {"refused": 20}
+
+
+async def test_points_without_a_key_leave_by_their_own_door(
+    make_bench: MakeBench,
+) -> None:
+    """Metrics routed by service that have none are rejected with upstream's words,
+    logged as an error, and the others are delivered."""
+    bench = make_bench(signal=Signal.METRICS)
+    bench.use("a", "b")
+    good = batch_of(Signal.METRICS, range(7))
+    bad = batch_of(Signal.METRICS, range(3), service=None)
+    batch = Batch(good.payload + bad.payload, 10, Signal.METRICS)
+    with capture_logs() as logs, pytest.raises(Rejected) as rejected:
+        await bench.dispatcher.begin(batch).finish()
+    assert rejected.value.items == 3
+    assert rejected.value.detail.startswith(
+        "unable to get service name from resource metric with attributes: map["
+    )
+    assert bench.left() == {Door.DELIVERED.value: 7, Door.UNROUTABLE.value: 3}
+    (line,) = logs
+    assert (line["event"], line["log_level"]) == ("failed to export metric", "error")
+    assert (line["items"], line["error"]) == (3, rejected.value.detail)
+
+
+async def test_a_request_without_any_key_is_rejected(make_bench: MakeBench) -> None:
+    """When nothing can be routed nothing is sent, and the whole is final."""
+    bench = make_bench(signal=Signal.METRICS)
+    bench.use("a")
+    with pytest.raises(Rejected) as rejected:
+        await bench.dispatcher.begin(
+            batch_of(Signal.METRICS, range(3), service=None)
+        ).finish()
+    assert rejected.value.items == 3
+    assert bench.delivered() == 0
+
+
+async def test_a_backend_of_two_signals_keeps_the_series_of_the_other() -> None:
+    """Logs and traces to one backend share a label and nothing else."""
+    metrics = Metrics()
+    series = EndpointSeries(metrics)
+    logs, traces = (
+        RouterMetrics(metrics, "lb", signal=signal, endpoints=series).backend("b:1")
+        for signal in (Signal.LOGS, Signal.TRACES)
+    )
+    traces.exporter.sent.add(5)
+    logs.remove()
+    assert metrics.value("otelcol_exporter_sent_spans", exporter="lb/b:1") == 5
+    assert b'otelcol_exporter_sent_log_records_total{exporter="lb/b:1"}' not in (
+        metrics.expose()
+    )

@@ -70,7 +70,7 @@ async def test_who_leaves_twice_is_not_sent(make_bench: MakeBench) -> None:
     bench.clients["a:1"].release()
     await asyncio.sleep(0.01)
     assert len(bench.clients["a:1"].tried) == 1
-    assert not bench.dispatcher.held_spans()
+    assert not bench.dispatcher.held_items()
 
 
 async def test_the_same_bytes_are_moved_with_the_ring(make_bench: MakeBench) -> None:

@@ -52,7 +52,7 @@ def state_of(
         queue_size=forwarder.queue_size,
         queue_capacity=forwarder.queue_capacity,
         requests_in_flight=forwarder.sends,
-        items_held=forwarder.held_spans,
+        items_held=forwarder.held_items,
         items_sent=counted.sent.value,
         items_send_failed=counted.send_failed.value,
         items_enqueue_failed=counted.enqueue_failed.value,

@@ -48,7 +48,7 @@ class Total:
 
 
 class Backlog:
-    """Parts in order, with running totals of their number, spans and bytes."""
+    """Parts in order, with running totals of their number, items and bytes."""
 
     def __init__(
         self, *, sizer: Sizer, size_max: int, bytes_max: int, total: Total | None = None
@@ -61,8 +61,8 @@ class Backlog:
         self._parts: OrderedDict[Part, None] = OrderedDict()
         self._resting: set[Part] = set()
         self._resting_bytes = 0
-        self._resting_spans = 0
-        self.spans = 0
+        self._resting_items = 0
+        self.items = 0
         self.size_bytes = 0
 
     def __len__(self) -> int:
@@ -83,7 +83,7 @@ class Backlog:
         if self._sizer == "requests":
             return len(self._parts) + len(self._resting)
         if self._sizer == "items":
-            return self.spans + self._resting_spans
+            return self.items + self._resting_items
         return self.size_bytes + self._resting_bytes
 
     def append(self, part: Part) -> None:
@@ -99,13 +99,13 @@ class Backlog:
     def rest(self, part: Part) -> None:
         """A part that is not here takes room until `rested`."""
         self._resting.add(part)
-        self._resting_spans += part.spans
+        self._resting_items += part.items
         self._resting_bytes += len(part.payload)
 
     def rested(self, part: Part) -> None:
         """It takes no room any more."""
         self._resting.remove(part)
-        self._resting_spans -= part.spans
+        self._resting_items -= part.items
         self._resting_bytes -= len(part.payload)
 
     def take(self, bytes_max: int) -> list[Part]:
@@ -130,13 +130,13 @@ class Backlog:
 
     def check_invariants(self) -> None:
         """Assert that the totals are right. Slow: for tests and simulation."""
-        assert self.spans == sum(part.spans for part in self._parts)
+        assert self.items == sum(part.items for part in self._parts)
         assert self.size_bytes == sum(len(part.payload) for part in self._parts)
-        assert self._resting_spans == sum(part.spans for part in self._resting)
+        assert self._resting_items == sum(part.items for part in self._resting)
         assert not any(part.abandoned for part in self._parts)
 
     def _count(self, part: Part, sign: int) -> None:
         size_bytes = sign * len(part.payload)
-        self.spans += sign * part.spans
+        self.items += sign * part.items
         self.size_bytes += size_bytes
         self._total.add(size_bytes)

@@ -116,7 +116,7 @@ class LoadBalancer:
         except TimeoutError:
             log.warning(
                 "not everything was delivered before the drain's deadline",
-                spans=self._dispatcher.held_spans(),
+                items=self._dispatcher.held_items(),
             )
 
     async def terminate(self) -> None:
@@ -135,7 +135,7 @@ class LoadBalancer:
         self._exit()
         if delivery.loss is not None:
             lost = Refused(delivery.loss.reason, delivery.loss.detail)
-            self._dropping.failed(lost, delivery.lost_spans)
+            self._dropping.failed(lost, delivery.lost_items)
 
     def _enter(self) -> None:
         self._pending += 1

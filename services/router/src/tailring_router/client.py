@@ -16,7 +16,7 @@ class Client(Protocol):
     async def export(self, payload: bytes, *, timeout_s: float) -> Rejected | None:
         """Deliver one request, or raise `Refused` or `Rejected`.
 
-        Returned is what the backend says of spans that it did not take."""
+        Returned is what the backend says of items that it did not take."""
 
     async def close(self) -> None:
         """Give up the connection."""

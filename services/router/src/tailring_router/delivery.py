@@ -8,9 +8,9 @@ every part goes to its forwarder, and what comes back is dealt with here:
 * failed, which includes that its backend had no room: partitioned again after a
   backoff, if level 1 retries; else the sender is told to send again (`Refused`), or, if
   it was told already that all is well, the loss is counted by name;
-* rejected: counted; the sender learns how many spans were refused for good.
+* rejected: counted; the sender learns how many items were refused for good.
 
-Every span of the request leaves by exactly one door (`Door`), whatever happens,
+Every item of the request leaves by exactly one door (`Door`), whatever happens,
 also when the sender stops waiting. A part is dealt with as soon as its forwarder is
 done with it, it never waits for the other parts of its request. When the sender will
 send the whole request again, the parts that did arrive are remembered (`Repeats`); also
@@ -24,7 +24,7 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-from tailring_pipeline import Backoff, Batch, Refused, Rejected, RetryConfig
+from tailring_pipeline import Backoff, Batch, Refused, Rejected, RetryConfig, Signal
 from tailring_router.fleet import Fleet
 from tailring_router.metrics import Door, RouterMetrics
 from tailring_router.part import (
@@ -66,7 +66,7 @@ class Dispatcher:
         self.metrics = metrics
         self.acknowledged = acknowledged
         self._open: set[Delivery] = set()
-        metrics.watch_held(self.held_spans)
+        metrics.watch_held(self.held_items)
 
     def begin(self, batch: Batch) -> Delivery:
         """Give every backend its part. Raises `Rejected` for malformed bytes."""
@@ -80,7 +80,7 @@ class Dispatcher:
             self.metrics.left(Door.REJECTED, batch.items)
             raise
         delivery = Delivery(self, parts)
-        if delivery.held_spans:
+        if delivery.held_items:
             self._open.add(delivery)
         return delivery
 
@@ -89,9 +89,9 @@ class Dispatcher:
         self._open.discard(delivery)
         self.fleet.watch_open(len(self._open))
 
-    def held_spans(self) -> int:
+    def held_items(self) -> int:
         """Spans that were received and have not left, counted where they are."""
-        return sum(delivery.held_spans for delivery in self._open)
+        return sum(delivery.held_items for delivery in self._open)
 
 
 class Delivery:
@@ -108,8 +108,8 @@ class Delivery:
         self._arrived: list[Part] = []
         self._failed: list[Part] = []
         self._failure: Result | None = None
-        self._given_back_spans = 0
-        self._rejected_spans = 0
+        self._given_back_items = 0
+        self._rejected_items = 0
         self._refusal: Result | None = None
         # Set when nobody waits any more: the door of what has not arrived.
         self._gone_by: Door | None = None
@@ -124,25 +124,25 @@ class Delivery:
         self._settle()
 
     @property
-    def held_spans(self) -> int:
+    def held_items(self) -> int:
         """Spans that have not left: on their way, resting, or failed and not told."""
-        return sum(part.spans for part in (*self._open, *self._resting, *self._failed))
+        return sum(part.items for part in (*self._open, *self._resting, *self._failed))
 
     @property
     def loss(self) -> Result | None:
-        """Why spans were lost: the failure, else the refusal for good, if any."""
+        """Why items were lost: the failure, else the refusal for good, if any."""
         return self._failure or self._refusal
 
     @property
-    def lost_spans(self) -> int:
+    def lost_items(self) -> int:
         """Spans that were not delivered, once every part has left."""
-        return self._given_back_spans + self._rejected_spans
+        return self._given_back_items + self._rejected_items
 
     async def finish(self) -> None:
         """Wait until every part has left, for a sender that still waits.
 
-        Raises `Refused` when some spans were not delivered and may be sent again
-        (``remaining`` holds them) and `Rejected` when spans were refused for good
+        Raises `Refused` when some items were not delivered and may be sent again
+        (``remaining`` holds them) and `Rejected` when items were refused for good
         (``items``: how many). Cancelled: what was not sent yet is withdrawn.
         """
         try:
@@ -151,10 +151,14 @@ class Delivery:
             self._withdraw(Door.ABANDONED)
             raise
         if self._gone:
-            raise Refused(GONE.reason, GONE.detail, remaining=_joined(self._gone))
+            raise Refused(
+                GONE.reason,
+                GONE.detail,
+                remaining=_joined(self._gone, self._metrics.signal),
+            )
         if self._failure is not None:
             self._remember_arrived()
-            remaining = _joined(self._failed)
+            remaining = _joined(self._failed, self._metrics.signal)
             self._give_back(Door.REFUSED)
             raise Refused(
                 self._failure.reason,
@@ -166,7 +170,7 @@ class Delivery:
             self._remember_arrived()
         if self._refusal is not None:
             raise Rejected(
-                self._refusal.reason, self._refusal.detail, items=self._rejected_spans
+                self._refusal.reason, self._refusal.detail, items=self._rejected_items
             )
 
     def _is_late(self) -> bool:
@@ -203,9 +207,9 @@ class Delivery:
 
     def _give_back(self, door: Door) -> None:
         """What has failed leaves, once."""
-        spans = sum(part.spans for part in self._failed)
-        self._given_back_spans += spans
-        self._metrics.left(door, spans)
+        items = sum(part.items for part in self._failed)
+        self._given_back_items += items
+        self._metrics.left(door, items)
         self._failed = []
         self._dispatcher.ended(self)
 
@@ -234,7 +238,7 @@ class Delivery:
         elif self._gone_by is not None:
             self._leave_by(self._gone_by, [part])
         elif result.outcome is Outcome.MOVED:
-            self._metrics.moved.add(part.spans)
+            self._metrics.moved.add(part.items)
             self._reroute(part)
         else:
             self._rest(part, result)
@@ -243,10 +247,10 @@ class Delivery:
     def _leave(self, part: Part, result: Result) -> None:
         rejected = result.rejected
         if result.outcome is Outcome.REJECTED:
-            rejected = part.spans
+            rejected = part.items
         if rejected:
             self._refusal = result
-            self._rejected_spans += rejected
+            self._rejected_items += rejected
         elif result.outcome is Outcome.DELIVERED:
             self._arrived.append(part)
             if self._gone_by is not None:
@@ -255,7 +259,7 @@ class Delivery:
         unroutable = result.reason == UNROUTABLE
         self._metrics.left(Door.UNROUTABLE if unroutable else Door.REJECTED, rejected)
         self._metrics.left(
-            Door.REPEATED if repeated else Door.DELIVERED, part.spans - rejected
+            Door.REPEATED if repeated else Door.DELIVERED, part.items - rejected
         )
         self._backoffs.pop(part, None)
 
@@ -298,7 +302,7 @@ class Delivery:
 
     def _rested(self, part: Part) -> None:
         del self._resting[part]
-        self._metrics.retried.add(part.spans)
+        self._metrics.retried.add(part.items)
         self._reroute(part)
         self._settle()
 
@@ -334,7 +338,7 @@ class Delivery:
 
     def _leave_by(self, door: Door, parts: list[Part]) -> None:
         self._gone += parts
-        self._metrics.left(door, sum(part.spans for part in parts))
+        self._metrics.left(door, sum(part.items for part in parts))
 
     def _remember_arrived(self) -> None:
         at_ns = now_ns()
@@ -343,9 +347,9 @@ class Delivery:
         self._arrived = []
 
 
-def _joined(parts: list[Part]) -> Batch:
+def _joined(parts: list[Part], signal: Signal) -> Batch:
     payload = b"".join([part.payload for part in parts])
-    return Batch(payload, sum(part.spans for part in parts))
+    return Batch(payload, sum(part.items for part in parts), signal)
 
 
 def _failed_already(part: Part) -> bool:

@@ -35,7 +35,7 @@ __all__ = ["LoadBalancingExporter"]
 _NS_PER_S = 1_000_000_000
 # How long a removed backend is still sent to when its calls have no limit.
 _RETIRE_DEFAULT_S = 5.0
-# Deliveries at once of a level-1 queue that is on disk or bounded in spans or bytes.
+# Deliveries at once of a level-1 queue that is on disk or bounded in items or bytes.
 _CONSUMERS_MAX = 4096
 _NO_BOUND = 1 << 62
 # Long enough for tasks that wait for nothing but their turn.

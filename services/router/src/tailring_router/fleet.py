@@ -191,8 +191,8 @@ class Fleet:
         try:
             found = partition(payload, self.topology, rule)
         except Refused as refused:
-            spans = origin.spans if origin is not None else count(payload, rule.kind)
-            part = self._part(Routed("", payload, spans), now_ns, origin)
+            items = origin.items if origin is not None else count(payload, rule.kind)
+            part = self._part(Routed("", payload, items), now_ns, origin)
             stopped = Result(Outcome.FAILED, refused.reason, refused.detail)
             part.resolve(STOPPED if self._closed else stopped)
             return [part]
@@ -320,7 +320,7 @@ class Fleet:
         part = self._part(Routed("", b"", found.unroutable_items), at_ns, None)
         result = Result(Outcome.REJECTED, UNROUTABLE, found.unroutable)
         part.resolve(result)
-        self._failing.failed(Rejected(UNROUTABLE, found.unroutable), part.spans)
+        self._failing.failed(Rejected(UNROUTABLE, found.unroutable), part.items)
         return part
 
     def _cut(self, routed: Routed) -> Iterable[Routed]:

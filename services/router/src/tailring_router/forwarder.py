@@ -110,10 +110,10 @@ class Forwarder:
         return self._state is not _State.OPEN or self._backlog.full
 
     @property
-    def held_spans(self) -> int:
+    def held_items(self) -> int:
         """Spans that were taken and are not resolved yet."""
-        sent = sum(part.spans for each in self._line.sendings for part in each.open)
-        return self._backlog.spans + sent
+        sent = sum(part.items for each in self._line.sendings for part in each.open)
+        return self._backlog.items + sent
 
     @property
     def queue_size(self) -> int:
@@ -150,7 +150,7 @@ class Forwarder:
         """Fail a part that there is no room for."""
         detail = f"the queue of backend {self.address} is full"
         full = Result(Outcome.FAILED, "queue_full", detail)
-        self._line.turns_away(full, part.spans)
+        self._line.turns_away(full, part.items)
         part.resolve(full)
 
     def abandon(self, part: Part) -> bool:
@@ -229,7 +229,7 @@ class Forwarder:
         assert self.sends <= self._settings.sends_max
         assert self._idle.is_set() == (not self.sends and not len(self._backlog))
         if self._state is _State.CLOSED:
-            assert not self.held_spans
+            assert not self.held_items
 
     async def _close(self, verdict: Result) -> None:
         # Each step may be done twice: who closes may be cancelled in the middle.

@@ -5,7 +5,7 @@ when there is another try is not its business (`sending`), nor is what is tried 
 (`forwarder`).
 
 A request that nobody answered may have arrived all the same, and then comes twice when
-it is sent again. How many spans are in such doubt is counted; and a backend that let a
+it is sent again. How many items are in such doubt is counted; and a backend that let a
 request wait for too long is entrusted with little (`window`) until it answers in time.
 """
 
@@ -103,21 +103,21 @@ class Line:
     async def call(self, parts: list[Part]) -> Result:
         """Try one request: one part, or several joined, which merges them."""
         payload = parts[0].payload if len(parts) == 1 else _joined(parts)
-        spans = sum(part.spans for part in parts)
+        items = sum(part.items for part in parts)
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         try:
             result = await self._export(payload)
         except asyncio.CancelledError:
-            self.metrics.doubted(spans)
+            self.metrics.doubted(items)
             raise
         if result.outcome is not Outcome.DELIVERED:
             self.last_failure = (result, loop.time())
         took_s = loop.time() - began_s
-        self.metrics.tried(result, spans=spans, took_ms=took_s * 1000.0)
+        self.metrics.tried(result, items=items, took_ms=took_s * 1000.0)
         if result.reason in _UNHEARD:
-            self._unheard(result, spans)
-        elif spans:
+            self._unheard(result, items)
+        elif items:
             was_away = self.suspected or not self.window.open
             self.window.answered(took_s / (self.settings.timeout_s or math.inf))
             if was_away and result.outcome is not Outcome.FAILED:
@@ -140,19 +140,19 @@ class Line:
             return DELIVERED
         return delivered(partial.items or 0, partial.detail)
 
-    def retries(self, result: Result, spans: int) -> None:
+    def retries(self, result: Result, items: int) -> None:
         """A try failed and there will be another: told now and then."""
-        self._retrying.failed(Refused(result.reason, result.detail), spans)
+        self._retrying.failed(Refused(result.reason, result.detail), items)
 
-    def gives_up(self, result: Result, spans: int) -> None:
-        """``spans`` will not be tried again at this backend."""
-        self.metrics.gave_up(spans)
-        self._failing.failed(Refused(result.reason, result.detail), spans)
+    def gives_up(self, result: Result, items: int) -> None:
+        """``items`` will not be tried again at this backend."""
+        self.metrics.gave_up(items)
+        self._failing.failed(Refused(result.reason, result.detail), items)
 
-    def turns_away(self, result: Result, spans: int) -> None:
-        """There was no room for ``spans``: told now and then."""
-        self.metrics.turned_away(spans)
-        self._full.failed(Refused(result.reason, result.detail), spans)
+    def turns_away(self, result: Result, items: int) -> None:
+        """There was no room for ``items``: told now and then."""
+        self.metrics.turned_away(items)
+        self._full.failed(Refused(result.reason, result.detail), items)
 
     def keeps(self, epoch: int) -> bool:
         """Whether what was begun at ``epoch`` may stay here for another try."""
@@ -163,9 +163,9 @@ class Line:
         for sending in self.sendings:
             sending.wake()
 
-    def _unheard(self, result: Result, spans: int) -> None:
+    def _unheard(self, result: Result, items: int) -> None:
         if _NEVER_SENT not in result.detail.lower():
-            self.metrics.doubted(spans)
+            self.metrics.doubted(items)
         if result.reason == _UNREACHABLE:
             self.suspected = True
             self.window.reset()
@@ -191,7 +191,7 @@ def _joined(parts: list[Part]) -> bytes:
 
 
 def delivered(rejected: int, detail: str) -> Result:
-    """Delivered, all but ``rejected`` spans, for the reason that the backend gave."""
+    """Delivered, all but ``rejected`` items, for the reason that the backend gave."""
     if not rejected:
         return DELIVERED
     return Result(Outcome.DELIVERED, "partial", detail, rejected=rejected)

@@ -98,7 +98,7 @@ RING_HASH = MetricSpec(
     kind="gauge",
     labels=("exporter",),
     help="The first 12 hex digits of the ring's digest, as a number; 0 without"
-    " backends. Routers of one fleet that differ send spans of one trace to different"
+    " backends. Routers of one fleet that differ send items of one trace to different"
     " backends: alert when max and min over the routers are apart for minutes.",
 )
 
@@ -135,16 +135,16 @@ class RouterMetrics:
             HELD[self.signal], held_items, exporter=self.exporter
         )
 
-    def left(self, door: Door, spans: int) -> None:
-        """``spans`` went through ``door``."""
-        if spans:
-            self._left[door].add(spans)
+    def left(self, door: Door, items: int) -> None:
+        """``items`` went through ``door``."""
+        if items:
+            self._left[door].add(items)
 
     def left_by(self, door: Door) -> int:
         """Spans that went through ``door`` so far."""
         return self._left[door].value
 
-    def held_spans(self) -> int:
+    def held_items(self) -> int:
         """Received and not left, by the counters alone."""
         left = sum(counter.value for counter in self._left.values())
         return self.received.value - left
@@ -227,13 +227,13 @@ class BackendMetrics:
         )
         self._endpoints.enter(self.exporter)
 
-    def tried(self, result: Result, *, spans: int, took_ms: float) -> None:
-        """One request of ``spans`` was answered, or not, after ``took_ms``."""
+    def tried(self, result: Result, *, items: int, took_ms: float) -> None:
+        """One request of ``items`` was answered, or not, after ``took_ms``."""
         self._series.latency.observe(took_ms)
         delivered = result.outcome is Outcome.DELIVERED
         self._series.outcome[delivered].add()
         if delivered:
-            self.exporter.sent.add(spans - result.rejected)
+            self.exporter.sent.add(items - result.rejected)
             self.exporter.send_failed.add(result.rejected)
 
     @property
@@ -241,17 +241,17 @@ class BackendMetrics:
         """How long the endpoint took to answer, in milliseconds."""
         return self._series.latency
 
-    def turned_away(self, spans: int) -> None:
-        """There was no room for ``spans``."""
-        self.exporter.enqueue_failed.add(spans)
+    def turned_away(self, items: int) -> None:
+        """There was no room for ``items``."""
+        self.exporter.enqueue_failed.add(items)
 
-    def doubted(self, spans: int) -> None:
-        """Nobody can know whether ``spans`` arrived."""
-        self._doubted.add(spans)
+    def doubted(self, items: int) -> None:
+        """Nobody can know whether ``items`` arrived."""
+        self._doubted.add(items)
 
-    def gave_up(self, spans: int) -> None:
-        """``spans`` will not be tried again at this backend."""
-        self.exporter.send_failed.add(spans)
+    def gave_up(self, items: int) -> None:
+        """``items`` will not be tried again at this backend."""
+        self.exporter.send_failed.add(items)
 
     def remove(self) -> None:
         """End the series of this backend; it left the ring and was drained."""

@@ -1,6 +1,6 @@
 """How long a fleet gathers parts before it sends them.
 
-A request to a backend costs far more than the spans in it. With few backends the parts
+A request to a backend costs far more than the items in it. With few backends the parts
 of several requests meet by themselves; with many, each would leave alone: 50 backends
 make 50 small requests of one. So the more requests a second leave the router, the
 longer parts wait for company:

@@ -42,7 +42,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An outcome and why; ``rejected`` counts spans of a delivered part that the
+    """An outcome and why; ``rejected`` counts items of a delivered part that the
     backend did not take (OTLP partial success)."""
 
     outcome: Outcome
@@ -62,7 +62,7 @@ STOPPED = Result(Outcome.FAILED, "shutdown", "the router is stopping")
 
 
 class Part:
-    """Encoded spans for one backend.
+    """Encoded items for one backend.
 
     ``result`` is resolved once, by whoever has the part. ``abandoned`` says that its
     sender is gone: it is not sent, or not sent again. ``deadline_ns`` (`now_ns`, 0:
@@ -76,23 +76,23 @@ class Part:
         "abandoned",
         "address",
         "deadline_ns",
+        "items",
         "payload",
         "result",
-        "spans",
         "tried_ns",
     )
 
     def __init__(
         self,
         payload: bytes,
-        spans: int,
+        items: int,
         *,
         address: str,
         deadline_ns: int = 0,
         tried_ns: int = 0,
     ) -> None:
         self.payload = payload
-        self.spans = spans
+        self.items = items
         self.address = address
         self.deadline_ns = deadline_ns
         self.tried_ns = tried_ns

@@ -84,7 +84,7 @@ class Sending:
     def _give_up(self, parts: list[Part], result: Result) -> None:
         for part in parts:
             self._resolve(part, result)
-        self._line.gives_up(result, sum(part.spans for part in parts))
+        self._line.gives_up(result, sum(part.items for part in parts))
 
     async def _deliver(self, parts: list[Part]) -> None:
         """Try until each of ``parts`` is resolved."""
@@ -143,11 +143,11 @@ class Sending:
         await self._deliver(parts[middle:])
 
     def _resolve_delivered(self, parts: list[Part], result: Result) -> None:
-        """Resolve parts of one acknowledged request; rejected spans are charged to the
+        """Resolve parts of one acknowledged request; rejected items are charged to the
         first parts, for the answer does not say whose they were."""
         left = result.rejected
         for part in parts:
-            charged = min(left, part.spans)
+            charged = min(left, part.items)
             left -= charged
             self._resolve(part, delivered(charged, result.detail))
 
@@ -179,7 +179,7 @@ class Sending:
         if expired:
             self._give_up(expired, result)
         if unexpired:
-            self._line.retries(result, sum(part.spans for part in unexpired))
+            self._line.retries(result, sum(part.items for part in unexpired))
         return unexpired
 
     async def _wait(self, delay_s: float) -> None:

@@ -18,7 +18,7 @@ __all__ = ["SMALL_BYTES", "Window"]
 # Shares of the time that a request has.
 _QUICK: Final = 0.5
 _NEARLY_LATE: Final = 0.9
-# What one request may hold while the window is at its smallest; some hundred spans.
+# What one request may hold while the window is at its smallest; some hundred items.
 SMALL_BYTES: Final = 32 << 10
 
 
