@@ -127,7 +127,9 @@ class LiveAssembly:
         except Exception as error:  # noqa: BLE001 - a bug in one part: the others go on
             self._log.exception("a change failed unexpectedly")
             return Reloaded((f"{type(error).__name__}: {error}",))
-        for key in restart_needed(self._config, config):
+        # Of workers the supervisor serves these, and tells.
+        alone = self._settings.worker is None
+        for key in restart_needed(self._config, config) if alone else ():
             self._log.warning("a change takes a restart", key=key)
             changed = True
         self._config = config

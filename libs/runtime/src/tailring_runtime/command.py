@@ -14,6 +14,7 @@ is heavy is imported by the sub-command that needs it.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -191,6 +192,8 @@ def _start(
 ) -> int:
     from tailring_runtime.reload import FileFeed
 
+    # Until it is listened to it means nothing.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     feed = FileFeed(command, _origin(options, settings), settings)
     return start(command, loaded, settings, feed=feed)
 

@@ -32,6 +32,10 @@ class Child:
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self.report: Report | None = None
         self.was_running = False
+        self._running = asyncio.Event()
+        # The configuration that it runs, as it was sent.
+        self.payload = b""
+        self._gone = False
         # As it told them last.
         self.families: list[Family] = []
 
@@ -93,12 +97,22 @@ class Child:
         except EOFError:
             return
         finally:
+            self._gone = True
+            self._running.set()
             for waiting in self._asked.values():
                 waiting.cancel()
             self._asked.clear()
 
+    async def wait_running(self) -> None:
+        """Return once it has started. Raises EOFError when it never will."""
+        await self._running.wait()
+        if self._gone:
+            raise EOFError
+
     async def ask(self, what: str, payload: bytes = b"", *, timeout_s: float) -> Any:
         """Its answer. Raises TimeoutError, or EOFError when it is gone."""
+        if self._gone:
+            raise EOFError
         number = next(self._numbers)
         answer = asyncio.get_running_loop().create_future()
         self._asked[number] = answer
@@ -122,6 +136,8 @@ class Child:
         if isinstance(message, Report):
             self.report = message
             self.was_running |= message.state is State.RUNNING
+            if self.was_running:
+                self._running.set()
             return
         waiting = self._asked.get(message.number)
         if waiting is not None and not waiting.done():

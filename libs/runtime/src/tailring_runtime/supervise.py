@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 from tailring_runtime.command import (
     EXIT_FAILED,
@@ -21,6 +22,8 @@ __all__ = ["supervise"]
 
 def supervise(command: ServiceCommand, origin: Origin, settings: Settings) -> int:
     """Run workers until they are stopped; the exit code."""
+    # Until it is listened to it means nothing.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return asyncio.run(_supervise(command, origin, settings))
 
 
@@ -36,7 +39,13 @@ async def _supervise(
     log = open_logs(command, plan.shell, settings, warnings=plan.warnings)
     if log is None:
         return EXIT_FAILED
-    supervisor = Supervisor(plan, settings, service=command.name, module=command.module)
+    supervisor = Supervisor(
+        plan,
+        settings,
+        origin=origin,
+        service=command.name,
+        module=command.module,
+    )
     try:
         return await supervisor.run()
     except RuntimeFailure as error:

@@ -17,6 +17,8 @@ Rules:
 * Metrics and health of the workers are shown as one service's. It becomes ready when
   all workers are, so that the first connections find all of them; then it is ready
   while one is, because the kernel gives connections to those that listen.
+* SIGHUP, or a changed file, gives a new configuration to all workers or to none
+  (`rollout`).
 * SIGTERM and SIGINT drain all workers at once, a second signal stops them at once. The
   exit code is the worst of theirs. A worker whose supervisor is gone drains and ends
   (`channel.leave_with`).
@@ -33,7 +35,9 @@ from importlib.metadata import version as version_of
 from typing import Any
 
 from tailring_runtime import logs
+from tailring_runtime.changes import Changes
 from tailring_runtime.claim import check_free
+from tailring_runtime.config.compare import same
 from tailring_runtime.crew import Child, describe_exit, exit_code
 from tailring_runtime.health import State
 from tailring_runtime.lifecycle import OVERRUN_MAX_S, StopRequests, signals
@@ -41,10 +45,12 @@ from tailring_runtime.merge import Departed, labelled, merged
 from tailring_runtime.metrics import MetricSpec
 from tailring_runtime.plan import MakePlan, Origin, Plan, Refusal, Work
 from tailring_runtime.process import Identity
+from tailring_runtime.reload import ReloadBooks
 from tailring_runtime.restarts import Restarts
+from tailring_runtime.rollout import roll_out
 from tailring_runtime.series import Family
 from tailring_runtime.settings import Settings
-from tailring_runtime.telemetry import Telemetry
+from tailring_runtime.telemetry import Telemetry, restart_needed
 
 __all__ = ["RESTARTS", "WORKERS", "Supervisor"]
 
@@ -71,9 +77,16 @@ class Supervisor:
     """Keeps the workers of one plan running; lives on one event loop."""
 
     def __init__(
-        self, plan: Plan, settings: Settings, *, service: str, module: str
+        self,
+        plan: Plan,
+        settings: Settings,
+        *,
+        origin: Origin,
+        service: str,
+        module: str,
     ) -> None:
         """``service`` is the command's name, ``module`` holds its `COMMAND`."""
+        self._origin = origin
         self.plan = plan
         self._settings = settings
         self._module = module
@@ -88,6 +101,7 @@ class Supervisor:
         self.telemetry.gather = self._gather
         self.telemetry.health.require("workers", lambda: self._ready_workers() > 0)
         self.telemetry.metrics.gauge_callback(WORKERS, self._ready_workers)
+        self._books = ReloadBooks(self.telemetry.metrics)
         self._restarts = self.telemetry.metrics.counter(RESTARTS)
 
     @property
@@ -100,11 +114,12 @@ class Supervisor:
 
         Raises `RuntimeFailure` when an address cannot be had.
         """
-        with signals(self._stop.request):
+        changes = Changes(self._origin.uris, poll_s=self._settings.reload_poll_s)
+        with signals(self._stop.request), changes.following():
             try:
                 check_free(self.plan.endpoints)
                 await self.telemetry.start()
-                await self._work()
+                await self._work(changes)
             finally:
                 self.telemetry.health.move(State.STOPPED)
                 await self.telemetry.stop()
@@ -112,11 +127,13 @@ class Supervisor:
         self._log.info("supervisor stopped", exit_code=code)
         return code
 
-    async def _work(self) -> None:
+    async def _work(self, changes: Changes) -> None:
         async with asyncio.TaskGroup() as group:
             for place in range(len(self._places)):
                 group.create_task(self._keep(place))
-            group.create_task(self._watch())
+            follow = group.create_task(self._follow(changes))
+            await self._watch()
+            follow.cancel()
 
     # ------------------------------------------------------------ one place
 
@@ -150,6 +167,7 @@ class Supervisor:
         name = f"{self._service}-{place}"
         task = Work(settings, self.plan.payload)
         child = await Child.start(self._module, name, task)
+        child.payload = task.payload
         self._places[place] = child
         self._log.info("worker started", worker=place, pid=child.pid)
         return child
@@ -161,6 +179,35 @@ class Supervisor:
             self._log.error("worker is silent and is killed", pid=child.pid)
             child.send_signal(signal.SIGKILL)
         return await child.wait()
+
+    # ------------------------------------------------------------ reloading
+
+    async def _follow(self, changes: Changes) -> None:
+        """Give the workers every new configuration, one after the other."""
+        await self._all_running()
+        while True:
+            reason = await changes.wait()
+            self._log.info("reading the configuration again", reason=reason)
+            plan = await make_plan(self._module, self._origin)
+            if isinstance(plan, int):
+                self._books.refused((f"reading it ended with exit code {plan}",))
+            elif isinstance(plan, Refusal):
+                self._books.refused(plan.problems, plan.warnings)
+            else:
+                await self._take(plan)
+
+    async def _take(self, plan: Plan) -> None:
+        self._books.warn(plan.warnings)
+        before = self.plan.shell
+        outcome = await roll_out(self, plan)
+        self._books.tried(outcome)
+        if outcome.problems:
+            return
+        for key in restart_needed(before, plan.shell):
+            self._log.warning("a change takes a restart", key=key)
+        was, wanted = (it.service.telemetry.logs for it in (before, plan.shell))
+        if not same(was, wanted):
+            logs.configure(wanted.settings())
 
     # ------------------------------------------------------------ all of them
 
