@@ -60,3 +60,15 @@ async def test_the_pages_tell_what_was_routed(
         if "receiver" in row
     }
     assert accepted == {SPANS}
+
+
+async def test_some_parts_are_looked_into(
+    two: tuple[Backend, Backend], tmp_path: Path
+) -> None:
+    """The balance of the backends is watched with the keys that are routed by."""
+    names = [backend.address for backend in two]
+    async with router(names, tmp_path, backends=two) as running:
+        await running.client.export(realistic_request(SPANS, seed=1))
+        keys = running.exporter.watch.sample.keys()
+        assert len(keys) > SPANS / 8 / 4
+        assert all(len(key) == 16 for key in keys)

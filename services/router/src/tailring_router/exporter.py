@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 from tailring_otlpio import PLAINTEXT, Credentials, TraceClient
-from tailring_otlpwire import RoutingRule
+from tailring_otlpwire import RoutingRule, routing_keys
 from tailring_pipeline import (
     Batch,
     ExporterMetrics,
@@ -27,6 +28,7 @@ from tailring_router.delivery import Dispatcher
 from tailring_router.fleet import Fleet, FleetSettings
 from tailring_router.metrics import Door, RouterMetrics
 from tailring_router.topology import Topology
+from tailring_router.watch import BalanceWatch, WatchSettings
 from tailring_runtime.config import same
 from tailring_runtime.losses import Loss
 
@@ -67,8 +69,18 @@ class LoadBalancingExporter:
 
         self._config = config
         self._resolver = build_resolver(config.resolver, metrics=metrics.registry)
-        settings = _fleet_settings(config, config.rule_for(signal))
-        fleet = self._fleet = Fleet(settings, connect=connect, metrics=metrics)
+        rule = config.rule_for(signal)
+        self.watch = BalanceWatch(
+            WatchSettings(self.name, signal.value, rule.key),
+            keys_of=partial(routing_keys, rule=rule),
+            metrics=metrics.registry,
+        )
+        fleet = self._fleet = Fleet(
+            _fleet_settings(config, rule),
+            connect=connect,
+            metrics=metrics,
+            watch=self.watch,
+        )
         queue = template.sending_queue
         # Level 1 has answered and bounds what it holds: level 2 holds nobody up.
         bounded = level1 is not None and level1.acknowledges_early
@@ -154,6 +166,7 @@ class LoadBalancingExporter:
     async def start(self) -> None:
         """Learn the backends; that none is found is no failure, only not ready."""
         await self._balancer.start()
+        self.watch.start(self._fleet.sent, self._shares)
         if self._queue is not None:
             await self._queue.start()
 
@@ -178,11 +191,15 @@ class LoadBalancingExporter:
         """Abandon what is held, counted by name. Safe twice."""
         if self._queue is not None:
             self._queue.close()
+        await self.watch.close()
         await self._balancer.terminate()
         if self._queue is not None:
             # What its deliveries are told now: how much of each had arrived.
             await self._queue.join(_MOMENT_S)
             await self._queue.terminate()
+
+    def _shares(self) -> dict[str, float]:
+        return self.topology.shares()
 
 
 def _at_once(queue: TopLevelQueueConfig) -> TopLevelQueueConfig:

@@ -67,7 +67,7 @@ class BalanceWatch:
         self._keys_of = keys_of
         self._metrics = metrics
         self._sleep = sleep
-        self._sample = KeySample()
+        self.sample = KeySample()
         self._before: dict[str, int] = {}
         self._warned_s: dict[str, float] = {}
         self._labels = {
@@ -88,7 +88,7 @@ class BalanceWatch:
             return
         part = random.choice(whole)
         if len(part.payload) <= LOOK_BYTES_MAX:
-            self._sample.add(part.address, self._keys_of(part.payload))
+            self.sample.add(part.address, self._keys_of(part.payload))
 
     def start(
         self, sent: Callable[[], dict[str, int]], shares: Callable[[], dict[str, float]]
@@ -118,8 +118,8 @@ class BalanceWatch:
             for address, total in sent.items()
             for before in (self._before.get(address, 0),)
         }
-        self._before, sample = dict(sent), self._sample
-        self._sample = KeySample()
+        self._before, sample = dict(sent), self.sample
+        self.sample = KeySample()
         mean = sum(grown.values()) / len(grown) if grown else 0.0
         self._ratio.set(max(grown.values()) / mean if mean else 0.0)
         by = self._settings.routing_key

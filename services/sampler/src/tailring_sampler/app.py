@@ -12,9 +12,12 @@ from tailring_runtime.config import CollectorConfig, ComponentId, Loaded
 from tailring_runtime.feed import Feed
 from tailring_runtime.health import Health
 from tailring_runtime.metrics import Metrics
+from tailring_runtime.pages import Pages
 from tailring_runtime.process import Identity
+from tailring_runtime.process_pages import add_pipeline_page, add_service_page
 from tailring_runtime.settings import Settings
 from tailring_runtime.telemetry import Telemetry
+from tailring_runtime.zpages import ZPagesConfig, zpages_of
 from tailring_sampler import tracebuffer
 from tailring_sampler.config import TailSamplingConfig
 from tailring_sampler.processor import TailSamplingProcessor
@@ -37,7 +40,9 @@ def run(loaded: Loaded, settings: Settings, feed: Feed | None = None) -> int:
         """Wire the stages and serve."""
         identity = Identity(NAME, version_of(NAME))
         telemetry = Telemetry(loaded.config, settings, identity=identity)
-        assembly = assemble(loaded.config, telemetry.metrics)
+        pages = Pages()
+        add_service_page(pages, identity=identity, health=telemetry.health)
+        assembly = assemble(loaded.config, telemetry.metrics, pages=pages)
         follow(assembly, telemetry.health)
         return await lifecycle.serve(
             assembly.stages, telemetry=telemetry, settings=settings, feed=feed
@@ -46,8 +51,15 @@ def run(loaded: Loaded, settings: Settings, feed: Feed | None = None) -> int:
     return lifecycle.run(main, settings=settings)
 
 
-def assemble(config: CollectorConfig, metrics: Metrics) -> Assembly:
-    """All parts of one sampler; made on the running loop, not started."""
+def assemble(
+    config: CollectorConfig, metrics: Metrics, *, pages: Pages | None = None
+) -> Assembly:
+    """All parts of one sampler; made on the running loop, not started.
+
+    ``pages`` are what the process shows besides.
+    """
+    shown = pages or Pages()
+    add_pipeline_page(shown, config=config, metrics=metrics)
 
     def sampling(
         component: ComponentId, model: TailSamplingConfig, consumer: Consumer
@@ -56,7 +68,10 @@ def assemble(config: CollectorConfig, metrics: Metrics) -> Assembly:
             model, consumer=consumer, metrics=metrics, name=component
         )
 
-    makers = Makers(processors={TailSamplingConfig: sampling})
+    makers = Makers(
+        processors={TailSamplingConfig: sampling},
+        extensions={ZPagesConfig: zpages_of(shown)},
+    )
     return Assembly(config, metrics=metrics, makers=makers)
 
 

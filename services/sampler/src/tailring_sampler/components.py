@@ -16,6 +16,7 @@ from tailring_pipeline import (
     NopConfig,
 )
 from tailring_runtime.config import HEALTH_CHECK, ComponentType, Registry
+from tailring_runtime.zpages import ZPAGES
 from tailring_sampler.config import TailSamplingConfig
 
 __all__ = ["registry"]
@@ -51,6 +52,7 @@ def registry() -> Registry:
             ),
             ComponentType("exporter", "nop", NopConfig),
             HEALTH_CHECK,
+            ZPAGES,
             BEARER_TOKEN_AUTH,
             BASIC_AUTH,
             FILE_STORAGE,
