@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import mmap
+import resource
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,7 @@ from tailring_runtime.process import (
     loop_factory,
     resident_bytes,
     tune_collector,
+    use_all_descriptors,
 )
 
 
@@ -85,3 +87,14 @@ def test_the_collector_can_be_switched_off() -> None:
     """A threshold of zero leaves only reference counting."""
     tune_collector(0)
     assert not gc.isenabled()
+
+
+def test_as_many_files_as_are_allowed_may_be_open() -> None:
+    """The soft limit of open files becomes the hard one."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, before[1]), before[1]))
+    try:
+        use_all_descriptors()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -28,10 +28,12 @@ TLS_RELOADS = MetricSpec(
 TLS_NOT_AFTER = MetricSpec(
     name="tailring_tls_certificate_not_after_seconds",
     kind="gauge",
+    across="max",
     help="When the certificate of a tls block expires, in seconds since 1970; alert"
     " days before.",
     unit="s",
     labels=("tls",),
+    across="max",
 )
 TLS_HANDSHAKES = MetricSpec(
     name="tailring_receiver_tls_handshakes",

@@ -37,7 +37,11 @@ from tailring_runtime.feed import Feed, Reloaded
 from tailring_runtime.health import State
 from tailring_runtime.logs import get_logger
 from tailring_runtime.losses import Losing, Loss
-from tailring_runtime.process import loop_factory, tune_collector
+from tailring_runtime.process import (
+    loop_factory,
+    tune_collector,
+    use_all_descriptors,
+)
 from tailring_runtime.settings import Settings
 from tailring_runtime.tasks import TaskSet
 from tailring_runtime.telemetry import Telemetry
@@ -144,6 +148,7 @@ class StopRequests:
 
 def run(main: Callable[[], Coroutine[Any, Any, int]], *, settings: Settings) -> int:
     """Run ``main`` on a new event loop; its result is the exit code of the process."""
+    use_all_descriptors()
     factory = loop_factory(uvloop=settings.uvloop)
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.get_loop().set_exception_handler(_log_loop_error)

@@ -21,6 +21,7 @@ __all__ = [
     "add_process_metrics",
     "loop_factory",
     "tune_collector",
+    "use_all_descriptors",
 ]
 
 UPTIME = MetricSpec(
@@ -106,3 +107,13 @@ def tune_collector(threshold: int) -> None:
         gc.disable()
     else:
         gc.set_threshold(threshold, MIDDLE_THRESHOLD, OLDEST_THRESHOLD)
+
+
+def use_all_descriptors() -> None:
+    """Allow this process as many open files as it may have, as Go's runtime does.
+
+    The usual soft limit of 1024 is for programs that call select(); each connection of
+    a client takes one.
+    """
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
