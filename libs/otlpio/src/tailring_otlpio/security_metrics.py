@@ -33,7 +33,6 @@ TLS_NOT_AFTER = MetricSpec(
     " days before.",
     unit="s",
     labels=("tls",),
-    across="max",
 )
 TLS_HANDSHAKES = MetricSpec(
     name="tailring_receiver_tls_handshakes",
