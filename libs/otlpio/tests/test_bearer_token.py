@@ -200,3 +200,19 @@ def test_tokens_are_in_no_text() -> None:
     extension = BearerTokenAuth(config, metrics=Metrics(), name="x")
     for shown in (repr(config), config.model_dump_json(), repr(extension)):
         assert "hunter2" not in shown
+
+
+@pytest.mark.parametrize(
+    "keys", [{"token": 271828}, {"tokens": [271828]}, {"tokens": {"a": 271828}}]
+)
+def test_a_token_of_the_wrong_type_is_not_repeated(keys: dict[str, Any]) -> None:
+    """A number where a text belongs may well be the secret."""
+    with pytest.raises(ValidationError) as caught:
+        BearerTokenAuthConfig.model_validate(keys)
+    assert not any("271828" in error["msg"] for error in caught.value.errors())
+
+
+def test_one_text_stands_for_a_list_of_tokens() -> None:
+    """Split at commas, as upstream."""
+    config = BearerTokenAuthConfig.model_validate({"tokens": "a,b"})
+    assert [one.get_secret_value() for one in config.tokens] == ["a", "b"]

@@ -125,7 +125,7 @@ def test_values_of_the_right_kind_are_taken(
         ("name", ["x"], "expected text, got a list"),
         ("names", 5, "expected a list of texts, got the number 5"),
         ("names", [5], "expected text, got the number 5; put it in quotes"),
-        ("token", 5, "expected text, got the number 5; put it in quotes"),
+        ("token", 5, "expected text, got a number; put it in quotes"),
         ("choice", "c", "expected 'a' or 'b', got the text 'c'"),
         ("inner", [], "expected a map of keys, got a list"),
         ("inner", "x", "expected a map of keys, got the text 'x'"),

@@ -19,6 +19,7 @@ from tailring_runtime.config import (
     Int,
     Role,
     Secret,
+    SecretList,
     Text,
 )
 
@@ -65,7 +66,7 @@ class BearerTokenAuthConfig(ConfigModel):
         default="Bearer", description="Stands before the token; empty: nothing does."
     )
     token: Secret = Field(default=_EMPTY, description="The token.")
-    tokens: tuple[Secret, ...] = Field(
+    tokens: SecretList = Field(
         default=(),
         description="Several: a receiver takes each, an exporter sends the first.",
     )

@@ -46,6 +46,7 @@ from tailring_runtime.config.types import (
     Port,
     PortText,
     Secret,
+    SecretList,
     Text,
     TextList,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "Registry",
     "Role",
     "Secret",
+    "SecretList",
     "ServerAuthenticator",
     "ServiceConfig",
     "StorageExtension",

@@ -37,6 +37,7 @@ __all__ = [
     "Port",
     "PortText",
     "Secret",
+    "SecretList",
     "Text",
     "TextList",
     "kind_of",
@@ -133,7 +134,23 @@ def _text(value: object) -> str:
 
 
 def _secret(value: object) -> SecretStr:
-    return value if isinstance(value, SecretStr) else SecretStr(_text(value))
+    if isinstance(value, SecretStr):
+        return value
+    if not isinstance(value, str):
+        # What was written may be the secret: the message does not repeat it.
+        kind = "a number" if isinstance(value, int | float) else kind_of(value)
+        raise PydanticCustomError(
+            "wrong_type", _literal(f"expected text, got {kind}; put it in quotes")
+        )
+    return SecretStr(str(value))
+
+
+def _secret_list(value: object) -> tuple[SecretStr, ...]:
+    if isinstance(value, str):
+        return tuple(map(SecretStr, value.split(","))) if value else ()
+    if not isinstance(value, list | tuple):
+        raise PydanticCustomError("wrong_type", "expected a list of texts")
+    return tuple(_secret(item) for item in value)
 
 
 def _text_list(value: object) -> tuple[str, ...]:
@@ -193,6 +210,11 @@ Bool = Annotated[bool, BeforeValidator(_bool), TypeName("bool")]
 Text = Annotated[str, BeforeValidator(_text), TypeName("text")]
 # Never shown: `config` prints stars in its place.
 Secret = Annotated[SecretStr, BeforeValidator(_secret), TypeName("secret text")]
+SecretList = Annotated[
+    tuple[SecretStr, ...],
+    BeforeValidator(_secret_list),
+    TypeName("list of secret text"),
+]
 # One text stands for a list (split at commas, as upstream does).
 TextList = Annotated[
     tuple[str, ...], BeforeValidator(_text_list), TypeName("list of text")
