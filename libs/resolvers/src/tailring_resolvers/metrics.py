@@ -27,6 +27,7 @@ NUM_BACKENDS: Final = MetricSpec(
     "Backends in the last good list, duplicates counted.",
     unit="{backends}",
     labels=("resolver",),
+    across="max",
 )
 NUM_BACKEND_UPDATES: Final = MetricSpec(
     "otelcol_loadbalancer_num_backend_updates",
@@ -42,6 +43,7 @@ LEFT_OUT: Final = MetricSpec(
     " names them.",
     unit="{instances}",
     labels=("resolver", "reason"),
+    across="max",
 )
 
 SPECS: Final = (NUM_RESOLUTIONS, NUM_BACKENDS, NUM_BACKEND_UPDATES, LEFT_OUT)

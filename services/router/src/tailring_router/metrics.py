@@ -96,6 +96,7 @@ OUTCOME = MetricSpec(
 RING_HASH = MetricSpec(
     name="tailring_router_ring_hash",
     kind="gauge",
+    across="each",
     labels=("exporter",),
     help="The first 12 hex digits of the ring's digest, as a number; 0 without"
     " backends. Routers of one fleet that differ send items of one trace to different"

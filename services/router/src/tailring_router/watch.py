@@ -28,6 +28,7 @@ log = get_logger()
 HOTTEST = MetricSpec(
     name="tailring_router_hottest_backend_ratio",
     kind="gauge",
+    across="max",
     labels=("exporter", "data_type"),
     help="Items of the backend that got the most in the last minute, over the mean of"
     " all backends; above 2 a warning names the backend and the likely cause.",
