@@ -22,7 +22,6 @@ _SHAPE = Shape(
     exporter={
         "protocol": {
             "otlp": {
-                "tls": {"insecure": True},
                 "timeout": "500ms",
                 "retry_on_failure": {
                     "initial_interval": "100ms",

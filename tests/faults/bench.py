@@ -8,7 +8,7 @@ connections can be cut. The peer, a real Collector, can stand in the router's pl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,12 @@ from typing import Any, Literal
 
 from tailring_testkit import ports, prom, servers, services
 from tailring_testkit.dns_server import DnsServer
+from tailring_testkit.pki import Authority, Pair
 from tailring_testkit.process import Child
 from tailring_testkit.recorder import Recorder
 from tailring_testkit.tcp_proxy import TcpProxy
 
-__all__ = ["BACKENDS", "Bench", "Reached", "running_bench"]
+__all__ = ["BACKENDS", "Bench", "Certificates", "Reached", "running_bench"]
 
 BACKENDS = 5
 _NAME = "backends.test"
@@ -30,8 +31,17 @@ _HOST_FIRST = 11
 
 Yaml = Mapping[str, Any]
 
-Reached = Literal["directly", "by proxy", "by name"]
+Reached = Literal["directly", "by proxy", "by name", "by tls"]
 """How the router gets to the victim; ``by name``: all backends are of one DNS name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """What the victim shows, and what can be put in its place."""
+
+    shown: Pair
+    good: Pair
+    expired: Pair
 
 
 @dataclass(slots=True)
@@ -49,6 +59,8 @@ class Bench:
     ready_url: str
     metrics_port: int
     """0: the peer, whose metrics are not asked for."""
+    certificates: Certificates | None = None
+    """None: without TLS."""
 
     @property
     def victim(self) -> Recorder:
@@ -81,12 +93,18 @@ async def running_bench(
     lasts_s: float = 0.0,
     peer: bool = False,
 ) -> AsyncIterator[Bench]:
-    """``exporter`` adds keys to the balancing exporter."""
+    """``exporter`` adds keys to the balancing exporter, whose ``tls`` follows from how
+    the backends are ``reached``."""
     port = ports.free_port()
     hosts = [_HOST.format(_HOST_FIRST + number) for number in range(BACKENDS)]
     loop = asyncio.get_running_loop()
     with ExitStack() as stack:
-        backends = [Recorder(folder, host=host, port=port) for host in hosts]
+        secured = reached == "by tls"
+        secrets = _Secrets(folder, hosts) if secured else None
+        backends = [
+            Recorder(folder, host=host, port=port, arguments=words)
+            for host, words in zip(hosts, _words(secrets, hosts), strict=True)
+        ]
         for backend in backends:
             stack.callback(backend.stop)
         async with asyncio.TaskGroup() as group:
@@ -102,7 +120,8 @@ async def running_bench(
             if reached == "by name":
                 resolver = _dns(dns, port)
             start = _peer if peer else _router
-            service = start(folder, {"resolver": resolver, **exporter})
+            keys = {"resolver": resolver, **_with_tls(exporter, secrets)}
+            service = start(folder, keys)
             tier = await loop.run_in_executor(None, service.__enter__)
             try:
                 yield Bench(
@@ -114,9 +133,40 @@ async def running_bench(
                     child=tier.child,
                     ready_url=tier.ready_url,
                     metrics_port=tier.metrics_port,
+                    certificates=secrets.victims if secrets else None,
                 )
             finally:
                 await loop.run_in_executor(None, service.__exit__, None, None, None)
+
+
+class _Secrets:
+    """An authority, and a certificate for each host."""
+
+    def __init__(self, folder: Path, hosts: Sequence[str]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        authority = Authority(folder)
+        self.ca_file = authority.ca_file
+        self.pairs = [authority.issue(host, host) for host in hosts]
+        self.victims = Certificates(
+            shown=self.pairs[0],
+            good=authority.issue("good", hosts[0]),
+            expired=authority.issue("expired", hosts[0], expired=True),
+        )
+
+
+def _words(secrets: _Secrets | None, hosts: Sequence[str]) -> list[list[str | Path]]:
+    """The arguments of the recorders."""
+    if secrets is None:
+        return [[] for _ in hosts]
+    return [
+        ["--certificate", one.cert_file, "--key", one.key_file] for one in secrets.pairs
+    ]
+
+
+def _with_tls(exporter: Yaml, secrets: _Secrets | None) -> Yaml:
+    otlp = exporter.get("protocol", {}).get("otlp", {})
+    tls = {"insecure": True} if secrets is None else {"ca_file": str(secrets.ca_file)}
+    return {**exporter, "protocol": {"otlp": {**otlp, "tls": tls}}}
 
 
 def _dns(server: DnsServer, port: int) -> Yaml:

@@ -86,6 +86,21 @@ async def _roll(bench: Bench) -> None:
         await asyncio.sleep(step_s)
 
 
+async def _expire(bench: Bench) -> None:
+    """It is started again with a certificate that was good until yesterday."""
+    assert bench.certificates is not None
+    bench.certificates.expired.copy_to(bench.certificates.shown)
+    bench.victim.child.kill()
+    await _start(bench)
+
+
+async def _renew(bench: Bench) -> None:
+    assert bench.certificates is not None
+    bench.certificates.good.copy_to(bench.certificates.shown)
+    bench.victim.child.kill()
+    await _start(bench)
+
+
 def _lasting(step: Step) -> Step:
     async def strike(bench: Bench) -> None:
         """Do it, and leave it so for as long as the fault lasts."""
@@ -114,6 +129,7 @@ _ALL: Sequence[Fault] = (
     Fault("exhausted", _lasting(_answering(_EXHAUSTED)), _answering(OK)),
     Fault("cut", _lasting(_cut), _cut, "by proxy"),
     Fault("mute", _lasting(_mute), _unmute, "by proxy"),
+    Fault("expired", _lasting(_expire), _renew, "by tls"),
     Fault("rolling", _roll, _nothing, "by name"),
 )
 FAULTS = {fault.name: fault for fault in _ALL}

@@ -94,11 +94,10 @@ def run_trial(
 
 async def _trial(fault: Fault, shape: Shape, folder: Path, *, peer: bool) -> Result:
     load = shape.load(seed=1)
-    exporter = {"protocol": {"otlp": {"tls": {"insecure": True}}}, **shape.exporter}
     loop = asyncio.get_running_loop()
     async with running_bench(
         folder,
-        exporter=exporter,
+        exporter=shape.exporter,
         reached=fault.reached,
         lasts_s=shape.lasts_s,
         peer=peer,
