@@ -95,7 +95,32 @@ def test_an_exporters_queue_written_as_null_is_the_default() -> None:
         ({"num_consumers": 0}, "`num_consumers` must be positive"),
         ({"queue_size": 0}, "`queue_size` must be positive"),
         ({"queue_size": -1}, "`queue_size` must be positive"),
-        ({"batch": {}}, "does not batch in the queue"),
+        (
+            {"batch": {"flush_timeout": "0s"}},
+            "`flush_timeout` must be positive, found 0",
+        ),
+        ({"batch": {"min_size": -1}}, "`min_size` must be non-negative, found -1"),
+        ({"batch": {"max_size": -1}}, "`max_size` must be non-negative, found -1"),
+        (
+            {"batch": {"max_size": 5}},
+            "`max_size` (5) must be greater or equal to `min_size` (8192)",
+        ),
+        (
+            {"batch": {"sizer": "requests"}},
+            '`batch` supports only `items` or `bytes` sizer, found "requests"',
+        ),
+        (
+            {"sizer": "requests", "batch": {"min_size": 1}},
+            '`batch` supports only `items` or `bytes` sizer, found "requests"',
+        ),
+        (
+            {"sizer": "items", "queue_size": 10, "batch": {"min_size": 20}},
+            "`min_size` must be less than or equal to `queue_size`",
+        ),
+        (
+            {"batch": {"partition": {"metadata_keys": ["tenant"]}}},
+            "metadata_keys must be empty",
+        ),
         (
             {"storage": "file_storage", "wait_for_result": True},
             "`wait_for_result` is not supported with a persistent queue configured with"
@@ -201,9 +226,31 @@ def test_verbosity_may_be_in_capitals() -> None:
     assert DebugConfig.model_validate({"verbosity": "Detailed"}).verbosity == "detailed"
 
 
-def test_a_queue_with_batch_as_null_is_refused() -> None:
-    """Upstream switches batching on by the mere key."""
-    assert "does not batch" in _problem(QueueConfig, {"batch": None})
+@pytest.mark.parametrize(
+    ("written", "batches"),
+    [
+        ({}, None),
+        ({"batch": None}, ("items", 8192, S // 5)),
+        ({"batch": {"enabled": False, "min_size": -1}}, None),
+        ({"batch": {}, "enabled": False}, None),
+        ({"batch": None, "sizer": "bytes"}, ("items", 8192, S // 5)),
+        (
+            {"batch": {"min_size": 7}, "sizer": "bytes"},
+            ("bytes", 7, S // 5),
+        ),
+        (
+            {"batch": {"min_size": 7, "sizer": "items"}, "sizer": "bytes"},
+            ("items", 7, S // 5),
+        ),
+    ],
+)
+def test_the_mere_key_switches_batching_on(
+    written: dict[str, Any], batches: tuple[str, int, int] | None
+) -> None:
+    """Batching is on with upstream's defaults when the key is there, and counts what
+    the queue's written sizer says, unless it has one of its own."""
+    found = QueueConfig.model_validate(written).batches
+    assert batches == (found and (found.sizer, found.min_size, found.flush_timeout))
 
 
 def test_empty_metadata_keys_are_taken() -> None:

@@ -1,114 +1,17 @@
-"""The queue on disk behind a sending queue: what survives, what waits, what is full."""
+"""The queue on disk behind a sending queue: what survives, and in which order."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
+from libs.pipeline.tests.disk_rig import LARGE, Disk, Rig, batch, started
 from structlog.testing import capture_logs
 
-from tailring_pipeline import (
-    Batch,
-    DiskSettings,
-    DiskStore,
-    Door,
-    ExporterMetrics,
-    QueueConfig,
-    Refused,
-    Rejected,
-    Room,
-    SendingQueue,
-    StorageInUse,
-    StorageMetrics,
-)
-from tailring_pipeline.segment_log import SegmentLog
-from tailring_runtime.logs import get_logger
-from tailring_runtime.metrics import Metrics
-from tailring_testkit.sink import Sink
-
-LARGE = 1 << 20
-
-
-def batch(number: int, size: int = 100) -> Batch:
-    """A batch that is known by its number."""
-    return Batch(f"{number:06d}".encode() + os.urandom(size), 1)
-
-
-class Disk:
-    """Takes everything until it is told to be full."""
-
-    def __init__(self) -> None:
-        self.full = False
-
-    def write(self, fd: int, buffers: Sequence[bytes]) -> int:
-        """Write, or say that there is no room."""
-        if self.full:
-            raise OSError(28, "No space left on device")
-        return os.writev(fd, buffers)
-
-
-class Rig:
-    """A sending queue on disk in front of a sink."""
-
-    def __init__(
-        self,
-        folder: Path,
-        written: Mapping[str, Any] | None = None,
-        *,
-        disk: Disk | None = None,
-        **settings: Any,
-    ) -> None:
-        config = QueueConfig.model_validate(
-            {"storage": "file_storage", **(written or {})}
-        )
-        self.sink = Sink()
-        self.disk = disk or Disk()
-        self.metrics = Metrics()
-        self.store = DiskStore(
-            DiskSettings(folder / "queue", lock_timeout_s=0, **settings),
-            Room.of(config),
-            metrics=StorageMetrics(self.metrics, "otlp", log=get_logger()),
-            segments=SegmentLog(folder / "queue", write=self.disk.write),
-        )
-        self.queue = SendingQueue(
-            config,
-            consumer=self.sink,
-            metrics=ExporterMetrics(self.metrics, "otlp"),
-            store=self.store,
-        )
-
-    def value(self, name: str) -> float:
-        """The value of a metric."""
-        return self.metrics.value(name)
-
-    async def consume(self, *batches: Batch) -> None:
-        """Hand them in, one after the other."""
-        for one in batches:
-            await self.queue.consume(one)
-
-    async def stop(self, join_s: float = 5.0) -> None:
-        """A whole drain."""
-        self.queue.check_invariants()
-        self.queue.close()
-        await self.queue.join(join_s)
-        await self.queue.terminate()
-        self.queue.check_invariants()
-
-
-@asynccontextmanager
-async def started(folder: Path, *args: Any, **kwargs: Any) -> AsyncIterator[Rig]:
-    """A rig that runs, and is terminated at the end."""
-    rig = Rig(folder, *args, **kwargs)
-    await rig.queue.start()
-    try:
-        yield rig
-    finally:
-        await rig.queue.terminate()
+from tailring_pipeline import Batch, Door, Refused, Rejected, StorageInUse
 
 
 async def test_what_was_acknowledged_is_delivered_and_gone(tmp_path: Path) -> None:
@@ -248,98 +151,6 @@ async def test_a_batch_larger_than_the_memory_passes(tmp_path: Path) -> None:
         rig.sink.release()
         await rig.stop(join_s=20)
         assert sorted(map(hash, rig.sink.batches)) == sorted(map(hash, batches))
-
-
-async def test_a_full_disk_refuses_at_the_door(tmp_path: Path) -> None:
-    """Without room a batch is refused and may come again; with room it works again."""
-    async with started(tmp_path) as rig:
-        rig.sink.hold()
-        await rig.consume(batch(1))
-        rig.disk.full = True
-        with capture_logs() as logs, pytest.raises(Refused, match="No space left") as e:
-            await rig.consume(batch(2))
-        assert e.value.reason == "storage_full"
-        assert [line["event"] for line in logs] == [
-            "Dropping data because sending_queue is full"
-        ]
-        assert rig.value("tailring_storage_write_failures") == 1
-        assert rig.value("otelcol_exporter_enqueue_failed_spans") == 1
-        rig.disk.full = False
-        await rig.consume(batch(3))
-        rig.sink.release()
-        await rig.stop()
-        assert [one.payload[:6] for one in rig.sink.batches] == [b"000001", b"000003"]
-
-
-async def test_a_full_disk_is_delivered_from(tmp_path: Path) -> None:
-    """What was written is delivered and done with while nothing can be written."""
-    async with started(tmp_path) as rig:
-        rig.sink.hold()
-        await rig.consume(*[batch(n) for n in range(5)])
-        rig.disk.full = True
-        rig.sink.release()
-        await rig.stop()
-        assert len(rig.sink.batches) == 5
-
-
-async def test_max_size_bounds_the_folder(tmp_path: Path) -> None:
-    """Beyond max_size a batch is refused as by a full disk, until room was made."""
-    async with started(tmp_path, folder_bytes_max=3 * LARGE) as rig:
-        rig.sink.hold()
-        await rig.consume(batch(1, LARGE), batch(2, LARGE))
-        with pytest.raises(Refused, match="max_size"):
-            await rig.consume(batch(3, LARGE))
-        rig.sink.release()
-        await rig.sink.wait_items(2)
-        async with asyncio.timeout(2):
-            while rig.value("tailring_storage_bytes"):  # noqa: ASYNC110 - no event
-                await asyncio.sleep(0.01)
-        await rig.consume(batch(4, LARGE))
-        await rig.stop()
-
-
-@pytest.mark.parametrize(
-    ("sizer", "size"), [("requests", 3), ("items", 3), ("bytes", 3 * 106)]
-)
-async def test_queue_size_counts_what_is_on_disk(
-    tmp_path: Path, sizer: str, size: int
-) -> None:
-    """The queue is full when so much is held, over a restart too."""
-    keys = {"sizer": sizer, "queue_size": size}
-    async with started(tmp_path, keys) as rig:
-        rig.sink.hold()
-        await rig.consume(batch(1), batch(2), batch(3))
-        assert rig.value("otelcol_exporter_queue_size") == size
-        with pytest.raises(Refused) as caught:
-            await rig.consume(batch(4))
-        assert caught.value.reason == "queue_full"
-        await rig.stop(join_s=0)
-    async with started(tmp_path, keys) as rig:
-        rig.sink.hold()
-        with pytest.raises(Refused):
-            await rig.consume(batch(5))
-        rig.sink.release()
-        await rig.sink.wait_items(3)
-        await rig.stop()
-
-
-async def test_block_on_overflow_waits_for_room(tmp_path: Path) -> None:
-    """A caller waits in line while the queue on disk is full; one that goes away takes
-    no room."""
-    keys = {"queue_size": 1, "block_on_overflow": True}
-    async with started(tmp_path, keys) as rig, asyncio.TaskGroup() as tasks:
-        rig.sink.hold()
-        await rig.consume(batch(1))
-        gone = tasks.create_task(rig.consume(batch(2)))
-        waiting = tasks.create_task(rig.consume(batch(3)))
-        await asyncio.sleep(0.05)
-        gone.cancel()
-        await asyncio.sleep(0.05)
-        assert not waiting.done()
-        rig.sink.release()
-        await waiting
-        await rig.stop()
-        assert [one.payload[:6] for one in rig.sink.batches] == [b"000001", b"000003"]
 
 
 async def test_senders_share_a_write(tmp_path: Path) -> None:

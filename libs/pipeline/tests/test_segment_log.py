@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tailring_pipeline import Batch, Signal
 from tailring_pipeline.errors import StorageInUse
@@ -240,104 +237,6 @@ def test_marks_wait_for_room(folder: Path) -> None:
     log.done(places[2:3])
     log.close()
     assert _left(folder) == _batches(5)[3:]
-
-
-@st.composite
-def _harm(draw: st.DrawFn) -> Callable[[bytearray], None]:
-    """Something that happens to the bytes of a file."""
-    kind = draw(st.sampled_from(["flip", "zero", "cut", "insert", "drop"]))
-    where = draw(st.floats(0, 1, exclude_max=True))
-    size = draw(st.integers(1, 200))
-
-    def harm(data: bytearray) -> None:
-        """Do it."""
-        at = int(where * len(data))
-        match kind:
-            case "flip":
-                data[at] ^= 1 << (size % 8)
-            case "zero":
-                data[at : at + size] = bytes(min(size, len(data) - at))
-            case "cut":
-                del data[at:]
-            case "insert":
-                data[at:at] = os.urandom(size)
-            case "drop":
-                del data[at : at + size]
-
-    return harm
-
-
-def _untouched(before: bytes, after: bytes, batches: list[Batch]) -> list[Batch]:
-    """The batches whose records are in ``after`` as they were in ``before``."""
-    offset, found = 0, []
-    for batch in batches:
-        end = offset + HEADER_BYTES + len(batch.payload)
-        if before[offset:end] in after:
-            found.append(batch)
-        offset = end
-    return found
-
-
-@settings(max_examples=300, deadline=None)
-@given(harms=st.lists(_harm(), min_size=1, max_size=4), size=st.integers(1, 30))
-def test_harm_costs_only_what_it_touched(
-    harms: list[Callable[[bytearray], None]], size: int
-) -> None:
-    """After any harm to a segment the intact records come back, nothing else does,
-    what is lost is told once, and the next start is quiet."""
-    batches = _batches(12, size=size)
-    with TemporaryDirectory() as name:
-        folder = Path(name) / "queue"
-        log = _opened(folder)
-        log.append(batches)
-        log.close()
-        (path,) = folder.glob("*.seg")
-        before = path.read_bytes()
-        data = bytearray(before)
-        for harm in harms:
-            if data:
-                harm(data)
-        path.write_bytes(data)
-        log = SegmentLog(folder)
-        found = log.open(timeout_s=NOW)
-        left = [batch for _, batch in _all(log, bytes_max=100)]
-        log.close()
-        assert (
-            set(_untouched(before, bytes(data), batches)) <= set(left) <= set(batches)
-        )
-        assert found.records == len(left)
-        if bytes(data) != before and len(left) < len(batches):
-            lost = sum(one.damage.records for one in found.damages)
-            assert lost or found.unfinished or len(data) <= len(before)
-        log = SegmentLog(folder)
-        again = log.open(timeout_s=NOW)
-        log.close()
-        assert again.records == len(left)
-        assert not again.damages
-        assert not again.unfinished
-
-
-@settings(max_examples=100, deadline=None)
-@given(harms=st.lists(_harm(), min_size=1, max_size=3))
-def test_a_harmed_journal_costs_duplicates_only(
-    harms: list[Callable[[bytearray], None]],
-) -> None:
-    """What a damaged journal no longer names comes back; what was never done stays."""
-    batches = _batches(12)
-    with TemporaryDirectory() as name:
-        folder = Path(name) / "queue"
-        log = _opened(folder)
-        places = [stored.place for stored in log.append(batches)]
-        log.done(places[:9])
-        log.close()
-        (path,) = folder.glob("*.done")
-        data = bytearray(path.read_bytes())
-        for harm in harms:
-            if data:
-                harm(data)
-        path.write_bytes(data)
-        left = _left(folder)
-        assert set(batches[9:]) <= set(left) <= set(batches)
 
 
 def test_damage_is_set_aside_and_named(folder: Path) -> None:

@@ -35,6 +35,7 @@ from tailring_pipeline.outcome import Outcome, delivery_of
 from tailring_pipeline.per_signal import ITEMS, KINDS, PerSignal, per_signal
 from tailring_pipeline.processor_metrics import ProcessorMetrics
 from tailring_pipeline.queue import BoundedQueue, QueueStatistics, Ticket
+from tailring_pipeline.queue_batch_config import QueueBatchConfig
 from tailring_pipeline.queue_config import (
     QueueConfig,
     Sizer,
@@ -85,6 +86,7 @@ __all__ = [
     "Outcome",
     "PerSignal",
     "ProcessorMetrics",
+    "QueueBatchConfig",
     "QueueConfig",
     "QueueError",
     "QueueStatistics",

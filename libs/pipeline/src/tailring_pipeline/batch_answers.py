@@ -9,7 +9,7 @@ from tailring_pipeline.consumer import Batch, Refused, Rejected
 from tailring_pipeline.outcome import Outcome
 from tailring_pipeline.per_signal import KINDS
 
-__all__ = ["deliver_cut", "rejects_all", "shares_of"]
+__all__ = ["deliver_cut", "deliver_pieces", "rejects_all", "shares_of"]
 
 
 def rejects_all(outcome: Outcome, batches: Sequence[Batch]) -> bool:
@@ -46,15 +46,22 @@ def shares_of(outcome: Outcome, batches: Sequence[Batch]) -> list[Outcome]:
 async def deliver_cut(
     batch: Batch, items_max: int, deliver: Callable[[Batch], Awaitable[Outcome]]
 ) -> Outcome:
-    """Deliver ``batch`` in pieces of at most ``items_max``, one after another.
-
-    The first refusal ends it and says what remains: what was not sent, and the pieces
-    that were rejected as a whole before. Without one, rejections are added up.
-    """
+    """Deliver ``batch`` in pieces of at most ``items_max``; see `deliver_pieces`."""
     try:
         pieces = _pieces(batch, items_max)
     except WireError as error:
         return Rejected("malformed", str(error))
+    return await deliver_pieces(pieces, deliver)
+
+
+async def deliver_pieces(
+    pieces: Sequence[Batch], deliver: Callable[[Batch], Awaitable[Outcome]]
+) -> Outcome:
+    """Deliver the pieces of a batch one after another.
+
+    The first refusal ends it and says what remains: what was not sent, and the pieces
+    that were rejected as a whole before. Without one, rejections are added up.
+    """
     rejected: list[Batch] = []
     last: Rejected | None = None
     rejected_items = 0

@@ -71,10 +71,7 @@ def normal_lines(request: ExportMetricsServiceRequest) -> Iterator[str]:
                 scope=scope.scope,
             )
             for metric in scope.metrics:
-                for point in _points(metric):
-                    # One after another they would be "a=1 b=2".
-                    labels = ",".join(pairs([one]).strip() for one in point.attributes)
-                    yield f"{metric.name}{{{labels}}} {_in_a_line(point)}"
+                yield from (_point_line(metric, point) for point in _points(metric))
 
 
 def detailed_lines(request: ExportMetricsServiceRequest) -> Iterator[str]:
@@ -102,6 +99,11 @@ def _points(metric: Metric) -> Iterable[Point]:
 
 
 # ---------------------------------------------------------------- one line
+
+
+def _point_line(metric: Metric, point: Point) -> str:
+    labels = ",".join(pairs([one]).strip() for one in point.attributes)
+    return f"{metric.name}{{{labels}}} {_in_a_line(point)}"
 
 
 def _in_a_line(point: Point) -> str:

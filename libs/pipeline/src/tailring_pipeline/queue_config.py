@@ -8,10 +8,11 @@ but ``enabled: false`` (`TopLevelQueue`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from tailring_pipeline.queue_batch_config import QueueBatchConfig
 from tailring_runtime.config import (
     NULL_IS_EMPTY,
     Bool,
@@ -27,16 +28,6 @@ Sizer = Literal["requests", "items", "bytes"]
 
 class QueueConfig(ConfigModel):
     """The bounded queue in front of a destination."""
-
-    refused: ClassVar[Mapping[str, str]] = {
-        "batch": (
-            "this version does not batch in the queue; use the batch processor, or"
-            " leave it out: requests to a backend are coalesced anyway"
-        ),
-    }
-
-    # `batch:` without a value switches batching on.
-    harmless: ClassVar[Mapping[str, tuple[object, ...]]] = {"batch": ()}
 
     enabled: Bool = Field(
         default=True,
@@ -65,6 +56,28 @@ class QueueConfig(ConfigModel):
         " acknowledged when they are written there, and survive the process.",
     )
 
+    batch: Annotated[QueueBatchConfig | None, NULL_IS_EMPTY] = Field(
+        default=None, description="On when the key is there: joins what leaves."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _same_sizer(cls, data: Any) -> Any:
+        """As upstream: a written sizer is that of batches of which something is
+        written as well."""
+        if not isinstance(data, Mapping) or "sizer" not in data:
+            return data
+        batch = data.get("batch")
+        if isinstance(batch, Mapping) and batch and "sizer" not in batch:
+            return {**data, "batch": {**batch, "sizer": data["sizer"]}}
+        return data
+
+    @property
+    def batches(self) -> QueueBatchConfig | None:
+        """How what leaves is joined; None: it is not."""
+        batch = self.batch
+        return batch if self.enabled and batch is not None and batch.enabled else None
+
     @property
     def acknowledges_early(self) -> bool:
         """Whether a batch is acknowledged as soon as it is queued.
@@ -90,6 +103,9 @@ class QueueConfig(ConfigModel):
                 "`wait_for_result` is not supported with a persistent queue configured"
                 " with `storage`"
             )
+        batch = self.batches
+        if batch and batch.sizer == self.sizer and batch.min_size > self.queue_size:
+            raise ValueError("`min_size` must be less than or equal to `queue_size`")
         return self
 
 

@@ -39,6 +39,7 @@ from tailring_pipeline.failure_log import FailureLog
 from tailring_pipeline.on_behalf import OnBehalf
 from tailring_pipeline.outcome import Outcome, delivery_of
 from tailring_pipeline.parking import Parking
+from tailring_pipeline.queue_batch import QueueBatcher
 from tailring_pipeline.queue_config import QueueConfig
 from tailring_pipeline.retry import Retry
 from tailring_pipeline.store import Entry, MemoryStore, Room, Store
@@ -86,10 +87,20 @@ class SendingQueue:
         self._log = log if log is not None else get_logger(exporter=metrics.exporter_id)
         self._store: Store = MemoryStore(Room.of(config)) if store is None else store
         self._store.follow(self._spawn_consumers)
-        self._parking: Parking | None = None
-        if self._store.park_s is not None:
-            self._parking = Parking(self._store, after_s=self._store.park_s)
         self._consumers_max = config.num_consumers if config.enabled else math.inf
+        self._batcher: QueueBatcher | None = None
+        if config.batches is not None:
+            self._batcher = QueueBatcher(
+                config.batches,
+                consumer=consumer,
+                senders_max=config.num_consumers,
+                log=self._log,
+            )
+            # All that is held may wait for company.
+            self._consumers_max = math.inf
+        self._parking: Parking | None = None
+        if self._store.park_s is not None and self._batcher is None:
+            self._parking = Parking(self._store, after_s=self._store.park_s)
         self._tasks = TaskSet(metrics.exporter_id)
         self._consumers = 0
         self._idle = Wakeups()
@@ -179,6 +190,8 @@ class SendingQueue:
         """Refuse new batches; retries that wait make their last attempt now."""
         self._closed = True
         self._store.close()
+        if self._batcher is not None:
+            self._batcher.flush()
         if isinstance(self._consumer, Retry):
             self._consumer.stop_retrying()
 
@@ -203,6 +216,8 @@ class SendingQueue:
             self._settle(entry, _terminated(), door=Door.TERMINATED)
         await self._tasks.close()
         self._consumers = 0
+        if self._batcher is not None:
+            await self._batcher.terminate()
         await self._store.stop()
         if self._store.survives and self._held:
             self._log.info("what was not delivered stays on disk", items=self._held)
@@ -316,9 +331,10 @@ class SendingQueue:
         self._metrics.sent.add(items)
 
     def _consumer_for(self, asker: asyncio.Future[Any] | None) -> Consumer:
-        if asker is not None and isinstance(self._consumer, OnBehalf):
-            return self._consumer.on_behalf_of(asker)
-        return self._consumer
+        consumer = self._batcher or self._consumer
+        if asker is not None and isinstance(consumer, OnBehalf):
+            return consumer.on_behalf_of(asker)
+        return consumer
 
     def _settle(
         self, entry: Entry, outcome: Outcome, *, door: Door | None = None

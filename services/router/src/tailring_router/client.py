@@ -38,6 +38,8 @@ class ForwarderSettings:
     """How long parts are gathered under load; 0 sends at once."""
     gather_bytes: int = 256 << 10
     """Gathered this much, they are sent without waiting longer."""
+    gather_items: int = 0
+    """So many items are not waited with either; 0: any number."""
     request_bytes_max: int = 2 << 20
     """No request to a backend is made larger by joining, and larger parts are cut."""
 

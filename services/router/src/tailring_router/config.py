@@ -44,7 +44,6 @@ class BackendQueueConfig(QueueConfig):
     """``protocol.otlp.sending_queue``: one queue a backend, in memory."""
 
     refused: ClassVar[Mapping[str, str]] = {
-        **QueueConfig.refused,
         "storage": (
             "backends come and go, and a queue on disk for each would be left behind"
             " (upstream's does not work at all, its issue 16826); write it into the"
@@ -52,6 +51,16 @@ class BackendQueueConfig(QueueConfig):
             " they are routed"
         ),
     }
+
+    @model_validator(mode="after")
+    def _cut_by_bytes(self) -> BackendQueueConfig:
+        batch = self.batches
+        if batch is not None and batch.sizer == "items" and batch.max_size:
+            raise ValueError(
+                "batch: `max_size` counts bytes here, where requests to a backend are"
+                " joined and cut by their size; write sizer: bytes with it"
+            )
+        return self
 
 
 class BackendConfig(OtlpExporterConfig):

@@ -15,6 +15,7 @@ from tailring_otlpwire import RoutingRule, routing_keys
 from tailring_pipeline import (
     Batch,
     ExporterMetrics,
+    QueueBatchConfig,
     SendingQueue,
     Store,
     TopLevelQueueConfig,
@@ -101,18 +102,22 @@ class LoadBalancingExporter:
                 acknowledged=bounded,
             ),
         )
-        self._queue: SendingQueue | None = None
-        if level1 is not None:
-            self._queue = SendingQueue(
-                _at_once(level1),
-                consumer=self._balancer,
-                metrics=ExporterMetrics(
-                    metrics.registry, self.name, signal=signal, counts_sending=False
-                ),
-                store=store,
-            )
+        self._queue = None if level1 is None else self._queue_of(level1, store)
         # Of two that had the same folder on disk the first must have ended.
         self.exclusive = store is not None
+
+    def _queue_of(
+        self, level1: TopLevelQueueConfig, store: Store | None
+    ) -> SendingQueue:
+        registry, signal = self._metrics.registry, self._metrics.signal
+        return SendingQueue(
+            _at_once(level1),
+            consumer=self._balancer,
+            metrics=ExporterMetrics(
+                registry, self.name, signal=signal, counts_sending=False
+            ),
+            store=store,
+        )
 
     @property
     def ready(self) -> bool:
@@ -217,6 +222,27 @@ def _at_once(queue: TopLevelQueueConfig) -> TopLevelQueueConfig:
     )
 
 
+def _batching(
+    forwarder: ForwarderSettings, batch: QueueBatchConfig
+) -> ForwarderSettings:
+    """What level 2 does anyway, with the operator's times and sizes."""
+    linger_s = batch.flush_timeout / _NS_PER_S
+    if batch.sizer == "items":
+        return replace(
+            forwarder,
+            linger_s=linger_s,
+            gather_items=max(1, batch.min_size),
+            gather_bytes=forwarder.request_bytes_max,
+        )
+    most = batch.max_size or max(forwarder.request_bytes_max, batch.min_size)
+    return replace(
+        forwarder,
+        linger_s=linger_s,
+        gather_bytes=batch.min_size,
+        request_bytes_max=most,
+    )
+
+
 def _fleet_settings(config: LoadBalancingConfig, rule: RoutingRule) -> FleetSettings:
     template = config.protocol.otlp
     queue = template.sending_queue
@@ -231,6 +257,8 @@ def _fleet_settings(config: LoadBalancingConfig, rule: RoutingRule) -> FleetSett
             queue_bytes_max=max(forwarder.queue_bytes_max, bytes_max),
             sends_max=queue.num_consumers,
         )
+        if queue.batches is not None:
+            forwarder = _batching(forwarder, queue.batches)
     else:
         # Off: no bound of its own, but that of the bytes.
         forwarder = replace(forwarder, queue_max=_NO_BOUND)

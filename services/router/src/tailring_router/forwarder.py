@@ -267,6 +267,8 @@ class Forwarder:
         settings = self._settings
         if self._backlog.size_bytes >= settings.gather_bytes:
             return 0.0
+        if 0 < settings.gather_items <= self._backlog.items:
+            return 0.0
         linger_s = self._pace.linger_s(settings.linger_s, now_s)
         idle = not self.sends and now_s - self._flushed_at > linger_s
         return 0.0 if idle and self._pace.calm(now_s) else linger_s

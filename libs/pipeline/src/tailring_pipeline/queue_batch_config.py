@@ -1,0 +1,73 @@
+"""``sending_queue.batch`` as an operator writes it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tailring_pipeline.backoff import SECOND_NS
+from tailring_runtime.config import Bool, ConfigModel, Duration, Int, TextList
+
+__all__ = ["PartitionConfig", "QueueBatchConfig"]
+
+
+class PartitionConfig(ConfigModel):
+    """``partition`` of a queue's batches."""
+
+    metadata_keys: TextList = Field(
+        default=(), description="Must be empty: batches are not told apart by headers."
+    )
+
+    @model_validator(mode="after")
+    def _none(self) -> PartitionConfig:
+        if self.metadata_keys:
+            raise ValueError(
+                "metadata_keys must be empty: this version does not tell batches apart"
+                " by request headers; give each tenant a router of its own"
+            )
+        return self
+
+
+class QueueBatchConfig(ConfigModel):
+    """``batch``: requests are joined when they leave the queue."""
+
+    enabled: Bool = Field(default=True, description="Off: as if the key were not here.")
+    flush_timeout: Duration = Field(
+        default=SECOND_NS // 5,
+        description="How long the first of a batch waits for others.",
+    )
+    sizer: Literal["requests", "items", "bytes"] = Field(
+        default="items",
+        description="What the sizes count: items, bytes, or what the queue's own sizer"
+        " says, if that is written.",
+    )
+    min_size: Int = Field(
+        default=8192, description="A batch of that size goes at once; 0: each goes."
+    )
+    max_size: Int = Field(
+        default=0, description="No batch is larger, and larger ones are cut; 0: any."
+    )
+    partition: PartitionConfig = PartitionConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> QueueBatchConfig:
+        if not self.enabled:
+            return self
+        if self.sizer == "requests":
+            raise ValueError(
+                '`batch` supports only `items` or `bytes` sizer, found "requests"'
+            )
+        if self.flush_timeout <= 0:
+            raise ValueError(
+                f"`flush_timeout` must be positive, found {self.flush_timeout}"
+            )
+        for name in ("min_size", "max_size"):
+            if (size := getattr(self, name)) < 0:
+                raise ValueError(f"`{name}` must be non-negative, found {size}")
+        if 0 < self.max_size < self.min_size:
+            raise ValueError(
+                f"`max_size` ({self.max_size}) must be greater or equal to `min_size`"
+                f" ({self.min_size})"
+            )
+        return self
