@@ -182,13 +182,17 @@ class Decoder:
         service: ServiceConfig,
     ) -> None:
         """What is wrong with a component only in a pipeline of this signal."""
-        for pipeline_id, pipeline in service.pipelines.items():
-            for section in PIPELINE_KEYS:
-                for one in getattr(pipeline, section):
-                    model = components[section].get(one)
-                    for key, why in model.unfit(pipeline_id.type) if model else ():
-                        path = (section, str(one), key)
-                        self._problem(path, f'{why} (in pipeline "{pipeline_id}")')
+        named = (
+            (pipeline_id, section, one)
+            for pipeline_id, pipeline in service.pipelines.items()
+            for section in PIPELINE_KEYS
+            for one in getattr(pipeline, section)
+        )
+        for pipeline_id, section, one in named:
+            model = components[section].get(one)
+            for key, why in model.unfit(pipeline_id.type) if model else ():
+                path = (section, str(one), key)
+                self._problem(path, f'{why} (in pipeline "{pipeline_id}")')
 
     # Service
 
