@@ -7,6 +7,7 @@ is enough for all of them, so a request pays for an entry in a dict, not for a t
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from typing import Any, Final, TypeVar
 
@@ -18,11 +19,10 @@ T = TypeVar("T")
 
 
 class MessageTimeout:
-    """Of one server, on its event loop; ``limit_s`` 0 is none."""
+    """Of one server, on the event loop that starts it; ``limit_s`` 0 is none."""
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
-        self._loop = asyncio.get_running_loop()
         # In the order in which they began.
         self._began_s: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
@@ -31,7 +31,7 @@ class MessageTimeout:
     def start(self) -> None:
         """Begin to look."""
         if self._limit_s:
-            self._timer = self._loop.call_later(_LOOK_S, self._look)
+            self._look()
 
     def stop(self) -> None:
         """Look no more. Safe twice and unstarted."""
@@ -42,7 +42,7 @@ class MessageTimeout:
         """The message of the call that runs in this task. Raises TimeoutError."""
         task = asyncio.current_task()
         assert task is not None, "a call runs in a task"
-        self._began_s[task] = self._loop.time()
+        self._began_s[task] = time.monotonic()
         try:
             return await message
         except asyncio.CancelledError:
@@ -55,8 +55,9 @@ class MessageTimeout:
             self._late.discard(task)
 
     def _look(self) -> None:
-        self._timer = self._loop.call_later(_LOOK_S, self._look)
-        until_s = self._loop.time() - self._limit_s
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(_LOOK_S, self._look)
+        until_s = time.monotonic() - self._limit_s
         for task, began_s in self._began_s.items():
             if began_s > until_s:
                 break
