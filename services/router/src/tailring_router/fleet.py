@@ -7,9 +7,6 @@ hands the rest back, to be partitioned on the new ring.
 
 A backend that cannot be reached is *suspected*: its parts wait where they are, for
 the resolver will soon know; when the ring changes they are handed back as well.
-
-A large list is taken in steps, the ring in a thread, so that hundreds of backends do
-not hold up the event loop.
 """
 
 from __future__ import annotations
@@ -33,6 +30,7 @@ from tailring_resolvers import Endpoint
 from tailring_router.backend_state import BackendState, state_of
 from tailring_router.client import Client, ForwarderSettings
 from tailring_router.forwarder import Forwarder, Shared
+from tailring_router.lists import Lists
 from tailring_router.metrics import BackendMetrics, RouterMetrics
 from tailring_router.part import (
     GONE,
@@ -49,7 +47,7 @@ from tailring_router.partition import BY_TRACE, Partition, Routed, partition
 from tailring_router.repeats import Repeats
 from tailring_router.rests import Rest, Rests
 from tailring_router.ring_changes import ring_changed
-from tailring_router.topology import EMPTY, Topology, build_topology
+from tailring_router.topology import EMPTY, Topology
 from tailring_router.watch import BalanceWatch
 from tailring_runtime.logs import get_logger
 from tailring_runtime.tasks import TaskSet
@@ -60,10 +58,6 @@ log = get_logger()
 
 # Upstream's word in the line about what it could not route.
 _NAMES = {Signal.TRACES: "trace", Signal.LOGS: "log", Signal.METRICS: "metric"}
-# Up to so many endpoints a new list takes about a millisecond and is taken at once.
-AT_ONCE_MAX = 40
-# Members opened or retired between two turns of the event loop.
-STEP_MEMBERS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +113,13 @@ class Fleet:
         self.rests = Rests(self._shared.total)
         self._hurries = False
         self._closed = False
-        # The list that is not taken yet, while one is being taken in steps.
-        self._wanted: tuple[Endpoint, ...] | None = None
-        self._taking: asyncio.Task[None] | None = None
+        self._lists = Lists(
+            generation=settings.generation,
+            tasks=self._tasks,
+            members=self._members,
+            open_member=self._open,
+            take=self._take,
+        )
 
     @property
     def closed(self) -> bool:
@@ -139,15 +137,8 @@ class Fleet:
 
     def update(self, endpoints: tuple[Endpoint, ...]) -> None:
         """Follow the resolver: called on the event loop with each new list."""
-        if self._closed:
-            return
-        busy = self._taking is not None and not self._taking.done()
-        if len(endpoints) <= AT_ONCE_MAX and not busy:
-            self._take(build_topology(endpoints, generation=self._settings.generation))
-            return
-        self._wanted = endpoints
-        if not busy:
-            self._taking = self._tasks.spawn(self._take_wanted(), name="new backends")
+        if not self._closed:
+            self._lists.update(endpoints)
 
     def rest(
         self,
@@ -358,21 +349,6 @@ class Fleet:
 
     def _is_full(self, member: _Member) -> bool:
         return self._shared.total.full or member.forwarder.full
-
-    async def _take_wanted(self) -> None:
-        """Take the newest list in steps; a list that came meanwhile is taken next."""
-        while (wanted := self._wanted) is not None:
-            self._wanted = None
-            topology = await asyncio.to_thread(
-                build_topology, wanted, generation=self._settings.generation
-            )
-            new = [a for a in topology.addresses if a not in self._members]
-            for step in range(0, len(new), STEP_MEMBERS):
-                for address in new[step : step + STEP_MEMBERS]:
-                    self._open(address)
-                await asyncio.sleep(0)
-            if self._wanted is None:
-                self._take(topology)
 
     def _take(self, topology: Topology) -> None:
         for address in topology.addresses:
