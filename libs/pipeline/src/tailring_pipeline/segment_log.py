@@ -17,6 +17,7 @@ knows no event loop, counts no metric and logs nothing; the caller is told every
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -158,7 +159,12 @@ class SegmentLog:
         active = self._active
         if active is None or active.sealed or active.size >= SEGMENT_BYTES:
             active = self._begin_segment()
-        places = active.append(batches, write=self._write, fsync=self._fsync)
+        try:
+            places = active.append(batches, write=self._write, fsync=self._fsync)
+        except OSError as error:
+            if error.errno == errno.EFBIG:
+                active.seal()  # another file may grow where this one may not
+            raise
         self._weigh()
         number = active.number
         return [
