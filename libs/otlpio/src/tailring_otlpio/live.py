@@ -147,7 +147,7 @@ class LiveAssembly:
             self._check_free(set(self._live.endpoints(before.config).values()), config)
         fresh = _only(after.stages, beside=before.stages)
         leaving = _only(before.stages, beside=[*after.stages, without])
-        exclusive = [part for group in leaving for part in group if _alone(part)]
+        exclusive = _exclusive(before, after, leaving)
         if not (any(fresh) or any(leaving) or after.adopts):
             self.assembly = after
             after.take_over()
@@ -246,6 +246,21 @@ def _only(
     """The parts of ``groups`` that are not among the others."""
     others = {id(part) for group in beside for part in group}
     return [[part for part in group if id(part) not in others] for group in groups]
+
+
+def _exclusive(
+    before: Assembly, after: Assembly, leaving: Sequence[Sequence[Stage]]
+) -> list[Stage]:
+    """The exporters that must end before those that replace them can start."""
+    left = {id(part) for group in leaving for part in group}
+    return [
+        part
+        for key, part in before.exporters.items()
+        if id(part) in left
+        and _alone(part)
+        and key in after.exporters
+        and _alone(after.exporters[key])
+    ]
 
 
 def _alone(part: Stage) -> bool:
