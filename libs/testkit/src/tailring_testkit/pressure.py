@@ -100,24 +100,29 @@ class Pressure:
         )
         channels = [grpc.aio.insecure_channel(it, options) for it in self._targets]
         exports: list[Export] = [it.unary_unary(EXPORT_TRACES) for it in channels]
-        turns = itertools.cycle(exports)
-        gap_s = load.spans_per_request / self._spans_per_s
-        loop = asyncio.get_running_loop()
-        due_s = loop.time()
         try:
-            async with asyncio.TaskGroup() as group:
-                for number, payload in enumerate(load.requests()):
-                    await asyncio.sleep(max(0.0, due_s - loop.time()))
-                    await self._room.acquire()
-                    if until is not None and until.is_set():
-                        break
-                    request = _Request(number, payload, due_s)
-                    group.create_task(self._send(next(turns), request))
-                    due_s += gap_s
+            await self._press(exports, load, until)
         finally:
             for channel in channels:
                 await channel.close()
         return self.pressed
+
+    async def _press(
+        self, exports: Sequence[Export], load: Load, until: asyncio.Event | None
+    ) -> None:
+        turns = itertools.cycle(exports)
+        gap_s = load.spans_per_request / self._spans_per_s
+        loop = asyncio.get_running_loop()
+        due_s = loop.time()
+        async with asyncio.TaskGroup() as group:
+            for number, payload in enumerate(load.requests()):
+                await asyncio.sleep(max(0.0, due_s - loop.time()))
+                await self._room.acquire()
+                if until is not None and until.is_set():
+                    break
+                request = _Request(number, payload, due_s)
+                group.create_task(self._send(next(turns), request))
+                due_s += gap_s
 
     async def _send(self, export: Export, request: _Request) -> None:
         self.pressed.requests += 1
