@@ -18,9 +18,9 @@ from tailring_otlpio import (
     BasicAuthConfig,
     BearerTokenAuthConfig,
     Extensions,
+    OtlpClient,
     OtlpExporterConfig,
     ReceiverSettings,
-    TraceClient,
     client_credentials,
 )
 from tailring_pipeline import Rejected
@@ -176,7 +176,7 @@ async def test_a_large_body_of_somebody_unknown_is_not_read() -> None:
 @asynccontextmanager
 async def exporter_to(
     rig: ReceiverRig, authority: Authority, model: ConfigModel
-) -> AsyncIterator[TraceClient]:
+) -> AsyncIterator[OtlpClient]:
     """A client of the rig that shows what ``model`` says."""
     extensions = extensions_of(me=model)
     for part in extensions.parts.values():
@@ -189,7 +189,7 @@ async def exporter_to(
             "headers": {"x-tenant": "a"},
         }
     )
-    client = TraceClient(
+    client = OtlpClient(
         f"127.0.0.1:{rig.receiver.grpc_port}",
         config,
         credentials=client_credentials(

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from tailring_otlpio import TraceClient, TraceClientConfig
+from tailring_otlpio import OtlpClient, OtlpClientConfig
 from tailring_pipeline import Refused, Rejected
 from tailring_testkit import otlp
 from tailring_testkit.backend import Answer, Backend, partial_success
@@ -23,17 +23,17 @@ Code = grpc.StatusCode
 ONE = otlp.request(otlp.span(b"t" * 16, b"s" * 8))
 
 
-def config(**keys: Any) -> TraceClientConfig:
+def config(**keys: Any) -> OtlpClientConfig:
     """A client configuration with these keys."""
-    return TraceClientConfig.model_validate({"tls": {"insecure": True}, **keys})
+    return OtlpClientConfig.model_validate({"tls": {"insecure": True}, **keys})
 
 
 @asynccontextmanager
 async def connected(
     backend: Backend, keys: Mapping[str, Any] | None = None
-) -> AsyncIterator[TraceClient]:
+) -> AsyncIterator[OtlpClient]:
     """A client of a started backend."""
-    client = TraceClient(backend.address, config(**(keys or {})))
+    client = OtlpClient(backend.address, config(**(keys or {})))
     try:
         yield client
     finally:
@@ -154,7 +154,7 @@ async def test_a_backend_that_never_accepts_is_unreachable() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
-        client = TraceClient(f"127.0.0.1:{listener.getsockname()[1]}", config())
+        client = OtlpClient(f"127.0.0.1:{listener.getsockname()[1]}", config())
         with pytest.raises(Refused) as refused:
             await client.export(ONE, timeout_s=0.3)
         await client.close()
@@ -164,7 +164,7 @@ async def test_a_backend_that_never_accepts_is_unreachable() -> None:
 async def test_a_connection_that_breaks_is_unreachable() -> None:
     """A request whose connection is cut has the reason unreachable."""
     async with Backend() as backend, TcpProxy(backend.port) as proxy:
-        client = TraceClient(proxy.address, config())
+        client = OtlpClient(proxy.address, config())
         backend.hold()
         async with asyncio.TaskGroup() as group:
             call = group.create_task(_reason(client))
@@ -174,7 +174,7 @@ async def test_a_connection_that_breaks_is_unreachable() -> None:
         await client.close()
 
 
-async def _reason(client: TraceClient) -> str:
+async def _reason(client: OtlpClient) -> str:
     try:
         await client.export(ONE, timeout_s=10)
     except (Refused, Rejected) as error:
@@ -295,7 +295,7 @@ async def test_a_client_can_connect_before_its_first_request() -> None:
 async def test_endpoints_may_be_written_in_several_forms(form: str) -> None:
     """host:port, http:// and dns:/// all reach the backend."""
     async with Backend() as backend:
-        client = TraceClient(form.format(f"localhost:{backend.port}"), config())
+        client = OtlpClient(form.format(f"localhost:{backend.port}"), config())
         assert await client.export(ONE, timeout_s=10) is None
         await client.close()
 

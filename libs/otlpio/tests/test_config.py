@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from tailring_otlpio import (
     KeepaliveClientConfig,
+    OtlpClientConfig,
     OtlpExporterConfig,
     OtlpReceiverConfig,
-    TraceClientConfig,
 )
 from tailring_pipeline import QueueConfig, RetryConfig, Signal
 
@@ -183,7 +183,7 @@ def test_header_values_are_secret() -> None:
 
 def test_keepalive_has_upstreams_defaults() -> None:
     """`keepalive: {}` pings every 10 s during calls."""
-    config = TraceClientConfig.model_validate({"keepalive": {}})
+    config = OtlpClientConfig.model_validate({"keepalive": {}})
     assert config.keepalive == KeepaliveClientConfig(
         time=10 * SECOND_NS, timeout=10 * SECOND_NS, permit_without_stream=False
     )

@@ -9,14 +9,14 @@ from typing import Any
 import grpc
 import pytest
 
-from tailring_otlpio import TraceClient, TraceClientConfig
+from tailring_otlpio import OtlpClient, OtlpClientConfig
 from tailring_pipeline import Refused
 from tailring_testkit import otlp
 from tailring_testkit.otlp_clients import GrpcClient
 from tailring_testkit.receiver_rig import ReceiverRig, receiver_rig
 from tailring_testkit.tcp_proxy import TcpProxy
 
-PLAIN = TraceClientConfig.model_validate({"tls": {"insecure": True}})
+PLAIN = OtlpClientConfig.model_validate({"tls": {"insecure": True}})
 
 MS = 1_000_000
 ONE = otlp.request(otlp.span(b"t" * 16, b"s" * 8))
@@ -106,12 +106,12 @@ async def _held(
 async def test_a_client_notices_a_dead_peer() -> None:
     """With keepalive a connection whose peer is silent breaks after its timeout."""
     keepalive = {"time": 200 * MS, "timeout": 300 * MS}
-    config = TraceClientConfig.model_validate(
+    config = OtlpClientConfig.model_validate(
         {"tls": {"insecure": True}, "keepalive": keepalive}
     )
     loop = asyncio.get_running_loop()
     async with receiver_rig() as rig, TcpProxy(rig.receiver.grpc_port) as proxy:
-        client = TraceClient(proxy.address, config)
+        client = OtlpClient(proxy.address, config)
         await client.export(ONE, timeout_s=5)
         proxy.muted = True
         started_s = loop.time()
@@ -131,7 +131,7 @@ async def test_connections_end_at_their_age() -> None:
         receiver_rig(grpc={"keepalive": keepalive}) as rig,
         TcpProxy(rig.receiver.grpc_port) as proxy,
     ):
-        client = TraceClient(proxy.address, PLAIN)
+        client = OtlpClient(proxy.address, PLAIN)
         for _ in range(40):
             await client.export(ONE, timeout_s=5)
             await asyncio.sleep(0.02)

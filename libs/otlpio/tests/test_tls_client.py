@@ -13,8 +13,8 @@ import pytest
 from tailring_otlpio import (
     Credentials,
     Extensions,
+    OtlpClient,
     OtlpExporterConfig,
-    TraceClient,
     client_credentials,
 )
 from tailring_pipeline import Refused
@@ -50,11 +50,11 @@ def credentials(
 @asynccontextmanager
 async def client_of(
     rig: ReceiverRig, tls: dict[str, Any], *, metrics: Metrics | None = None
-) -> AsyncIterator[TraceClient]:
+) -> AsyncIterator[OtlpClient]:
     """A client of the rig's gRPC door."""
     config, made = credentials(tls, metrics or Metrics())
     address = f"127.0.0.1:{rig.receiver.grpc_port}"
-    client = TraceClient(address, config, credentials=made)
+    client = OtlpClient(address, config, credentials=made)
     try:
         yield client
     finally:

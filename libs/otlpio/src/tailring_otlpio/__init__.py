@@ -7,11 +7,11 @@ from tailring_otlpio.auth_config import (
     BasicAuthConfig,
     BearerTokenAuthConfig,
 )
-from tailring_otlpio.client import MetadataItems, TraceClient
+from tailring_otlpio.client import MetadataItems, OtlpClient
 from tailring_otlpio.client_config import (
     KeepaliveClientConfig,
+    OtlpClientConfig,
     OtlpExporterConfig,
-    TraceClientConfig,
 )
 from tailring_otlpio.credentials import PLAINTEXT, Credentials, client_credentials
 from tailring_otlpio.errors import OtlpIoError
@@ -52,6 +52,8 @@ __all__ = [
     "Makers",
     "Making",
     "MetadataItems",
+    "OtlpClient",
+    "OtlpClientConfig",
     "OtlpExporter",
     "OtlpExporterConfig",
     "OtlpIoError",
@@ -60,8 +62,6 @@ __all__ = [
     "Part",
     "ReceiverSettings",
     "TlsClientConfig",
-    "TraceClient",
-    "TraceClientConfig",
     "client_credentials",
     "grpc_target",
     "request_from_json",

@@ -26,7 +26,7 @@ import grpc.aio
 
 from tailring_otlpio import status
 from tailring_otlpio.channel import Options, RenewedChannel
-from tailring_otlpio.client_config import TraceClientConfig
+from tailring_otlpio.client_config import OtlpClientConfig
 from tailring_otlpio.credentials import PLAINTEXT, Credentials
 from tailring_otlpio.rpc_status import STATUS_DETAILS, partial_success_of, retry_info_s
 from tailring_otlpio.services import EXPORT
@@ -34,7 +34,7 @@ from tailring_otlpio.target import grpc_target
 from tailring_pipeline import FailureLog, Refused, Rejected, Signal
 from tailring_runtime.logs import get_logger
 
-__all__ = ["MetadataItems", "TraceClient"]
+__all__ = ["MetadataItems", "OtlpClient"]
 
 # OTLP's recommended limit of a response.
 _RESPONSE_BYTES_MAX: Final = 4 << 20
@@ -57,7 +57,7 @@ _BROKEN: Final = "Stream removed"
 MetadataItems = tuple[tuple[str, str | bytes], ...]
 
 
-class TraceClient:
+class OtlpClient:
     """Made on the running event loop; connects with the first request, reconnects.
 
     ``target`` is an endpoint as `grpc_target` reads it (ValueError otherwise);
@@ -67,7 +67,7 @@ class TraceClient:
     def __init__(
         self,
         target: str,
-        config: TraceClientConfig,
+        config: OtlpClientConfig,
         *,
         credentials: Credentials = PLAINTEXT,
         signal: Signal = Signal.TRACES,
@@ -163,13 +163,13 @@ def _wake(done: asyncio.Future[None], _call: object) -> None:
         done.set_result(None)
 
 
-def _compression(config: TraceClientConfig) -> grpc.Compression:
+def _compression(config: OtlpClientConfig) -> grpc.Compression:
     if config.compression == "gzip":
         return grpc.Compression.Gzip
     return grpc.Compression.NoCompression
 
 
-def _metadata(config: TraceClientConfig) -> MetadataItems:
+def _metadata(config: OtlpClientConfig) -> MetadataItems:
     return tuple(
         (key.lower(), _value(key, secret.get_secret_value()))
         for key, secret in config.headers.items()
@@ -180,7 +180,7 @@ def _value(key: str, text: str) -> str | bytes:
     return text.encode() if key.lower().endswith("-bin") else text
 
 
-def _options(config: TraceClientConfig) -> Options:
+def _options(config: OtlpClientConfig) -> Options:
     options: Options = [
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.max_send_message_length", -1),
@@ -200,12 +200,12 @@ def _options(config: TraceClientConfig) -> Options:
     return options + _keepalive(config)
 
 
-def _service_config(config: TraceClientConfig) -> str:
+def _service_config(config: OtlpClientConfig) -> str:
     balancer = config.balancer_name or "pick_first"
     return json.dumps({"loadBalancingConfig": [{balancer: {}}]})
 
 
-def _keepalive(config: TraceClientConfig) -> Options:
+def _keepalive(config: OtlpClientConfig) -> Options:
     given = config.keepalive
     if given is None or not given.time:
         return []

@@ -1,6 +1,6 @@
 """The gRPC client of an OTLP exporter as an operator writes it.
 
-`TraceClientConfig` holds the keys of the connection. The router's ``protocol.otlp`` is
+`OtlpClientConfig` holds the keys of the connection. The router's ``protocol.otlp`` is
 the same block without an endpoint of its own, so both read it from here.
 """
 
@@ -26,8 +26,8 @@ from tailring_runtime.config import (
 __all__ = [
     "ClientAuthConfig",
     "KeepaliveClientConfig",
+    "OtlpClientConfig",
     "OtlpExporterConfig",
-    "TraceClientConfig",
 ]
 
 SECOND_NS: Final = 1_000_000_000
@@ -60,7 +60,7 @@ class KeepaliveClientConfig(ConfigModel):
     )
 
 
-class TraceClientConfig(ConfigModel):
+class OtlpClientConfig(ConfigModel):
     """The keys of a gRPC client, but for whom it calls."""
 
     refused: ClassVar[Mapping[str, str]] = {
@@ -124,7 +124,7 @@ class TraceClientConfig(ConfigModel):
         return self.tls.plaintext
 
     @model_validator(mode="after")
-    def _secrets_are_encrypted(self) -> TraceClientConfig:
+    def _secrets_are_encrypted(self) -> OtlpClientConfig:
         if self.auth is not None and self.plaintext:
             raise ValueError(
                 "auth: credentials are sent with TLS only, here as upstream; take"
@@ -137,11 +137,11 @@ def _printable(text: str) -> bool:
     return all(" " <= char <= "~" for char in text)
 
 
-class OtlpExporterConfig(TraceClientConfig):
+class OtlpExporterConfig(OtlpClientConfig):
     """``exporters.otlp``."""
 
     refused: ClassVar[Mapping[str, str]] = {
-        **TraceClientConfig.refused,
+        **OtlpClientConfig.refused,
         "batcher": "use the batch processor",
     }
     spellings: ClassVar[Mapping[str, str]] = {"queue": "sending_queue"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tailring_otlpio.client import TraceClient
+from tailring_otlpio.client import OtlpClient
 from tailring_otlpio.client_config import OtlpExporterConfig
 from tailring_otlpio.credentials import PLAINTEXT, Credentials
 from tailring_otlpio.metrics import PARTIAL_REJECTED
@@ -27,7 +27,7 @@ class _Delivery:
         metrics: ExporterMetrics,
         credentials: Credentials,
     ) -> None:
-        self.client = TraceClient(
+        self.client = OtlpClient(
             config.endpoint, config, credentials=credentials, signal=metrics.signal
         )
         self._timeout_s = config.timeout / _NS_PER_S

@@ -35,7 +35,7 @@ TIMEOUT_TRIGGER_SEND = MetricSpec(
 BATCH_SEND_SIZE = MetricSpec(
     name="otelcol_processor_batch_batch_send_size",
     kind="histogram",
-    help="Items (spans) of the batches that were sent.",
+    help="Items of the batches that were sent.",
     unit="{units}",
     labels=("processor",),
     buckets=(
@@ -46,7 +46,7 @@ BATCH_SEND_SIZE = MetricSpec(
 LOST_ITEMS = MetricSpec(
     name="tailring_processor_lost_items",
     kind="counter",
-    help="Items (spans) lost because their sender was gone when they failed, by door.",
+    help="Items lost because their sender was gone when they failed, by door.",
     unit="{items}",
     labels=("processor", "door"),
 )

@@ -33,7 +33,8 @@ class Signal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One encoded export request and the number of items (spans) in it."""
+    """One encoded export request and the number of items in it: spans, log records or
+    data points."""
 
     payload: bytes
     items: int

@@ -83,7 +83,7 @@ class ExporterMetrics:
         counts_sending: bool = True,
         doors: Iterable[Door] = Door,
     ) -> None:
-        """``doors``: by which of them this exporter can lose spans; each has a series
+        """``doors``: by which of them this exporter can lose items; each has a series
         from the start, so that its growth from zero can be seen.
 
         Not ``counts_sending``: what is sent and what fails is counted elsewhere, for

@@ -10,14 +10,14 @@ __all__ = ["INCOMING_ITEMS", "OUTGOING_ITEMS", "ProcessorMetrics"]
 INCOMING_ITEMS = MetricSpec(
     name="otelcol_processor_incoming_items",
     kind="counter",
-    help="Items (spans) that were passed to the processor.",
+    help="Items that were passed to the processor.",
     unit="{items}",
     labels=("processor", "otel_signal"),
 )
 OUTGOING_ITEMS = MetricSpec(
     name="otelcol_processor_outgoing_items",
     kind="counter",
-    help="Items (spans) that left the processor and were taken by the next component.",
+    help="Items that left the processor and were taken by the next component.",
     unit="{items}",
     labels=("processor", "otel_signal"),
 )

@@ -1,6 +1,6 @@
 """A bounded first-in-first-out queue for one event loop.
 
-What it is: items with a size in requests, items (spans) and bytes, in the order they
+What it is: items with a size in requests, items and bytes, in the order they
 came, and a limit on each size that is given.
 
 Rules:

@@ -11,7 +11,7 @@ __all__ = ["Client", "ForwarderSettings"]
 
 
 class Client(Protocol):
-    """One connection to a backend; see `tailring_otlpio.TraceClient`."""
+    """One connection to a backend; see `tailring_otlpio.OtlpClient`."""
 
     async def export(self, payload: bytes, *, timeout_s: float) -> Rejected | None:
         """Deliver one request, or raise `Refused` or `Rejected`.

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 
-from tailring_otlpio import PLAINTEXT, Credentials, TraceClient
+from tailring_otlpio import PLAINTEXT, Credentials, OtlpClient
 from tailring_otlpwire import RoutingRule, routing_keys
 from tailring_pipeline import (
     Batch,
@@ -64,9 +64,7 @@ class LoadBalancingExporter:
         self._metrics = metrics
 
         def connect(address: str) -> Client:
-            return TraceClient(
-                address, template, credentials=credentials, signal=signal
-            )
+            return OtlpClient(address, template, credentials=credentials, signal=signal)
 
         self._config = config
         self._resolver = build_resolver(config.resolver, metrics=metrics.registry)
