@@ -14,7 +14,7 @@ from tailring_pipeline import Refused
 
 async def test_a_full_disk_refuses_at_the_door(tmp_path: Path) -> None:
     """Without room a batch is refused and may come again; with room it works again."""
-    async with started(tmp_path) as rig:
+    async with started(tmp_path, {"num_consumers": 1}) as rig:
         rig.sink.hold()
         await rig.consume(batch(1))
         rig.disk.full = True

@@ -111,6 +111,9 @@ async def test_a_final_answer_removes(
         rig.sink.fail(answer)
         with capture_logs() as logs:
             await rig.consume(batch(1))
+            async with asyncio.timeout(10):
+                while not rig.sink.turned_away:  # noqa: ASYNC110 - no event
+                    await asyncio.sleep(0.01)
             await rig.stop()
         assert rig.queue.statistics().lost[door] == 1
         assert "Exporting failed. Dropping data." in [line["event"] for line in logs]

@@ -43,6 +43,9 @@ READ_BYTES: Final = 4 * 1024 * 1024
 READ_BYTES_MIN: Final = 64 * 1024
 # Records of one job: the next writers do not wait for more than that.
 GROUP_BYTES: Final = 16 * 1024 * 1024
+GROUP_RECORDS: Final = 128
+# Entries that are told ready in one turn of the event loop: each is work at once.
+TOLD_AT_ONCE: Final = 32
 # How long what is done with is collected before it is written down.
 MARK_DELAY_S: Final = 0.02
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -93,6 +96,8 @@ class DiskStore:
         self._done: list[Place] = []
         self._job: asyncio.Future[None] | None = None
         self._mark_timer: asyncio.TimerHandle | None = None
+        self._untold = 0
+        self._teller: asyncio.Handle | None = None
         self._stopping = False
         metrics.watch_bytes(lambda: self._segments.bytes_on_disk)
 
@@ -210,8 +215,9 @@ class DiskStore:
         if self._thread is None:
             return
         self._stopping = True
-        if self._mark_timer is not None:
-            self._mark_timer.cancel()
+        for handle in (self._mark_timer, self._teller):
+            if handle is not None:
+                handle.cancel()
         while True:
             self._begin_job()
             if self._job is None:
@@ -253,7 +259,7 @@ class DiskStore:
     def _next_group(self) -> list[Write]:
         group: list[Write] = []
         nbytes = 0
-        while self._writes and (not group or nbytes < GROUP_BYTES):
+        while self._writes and nbytes < GROUP_BYTES and len(group) < GROUP_RECORDS:
             one = self._writes.popleft()
             self._writing_bytes -= one.nbytes
             if one.unwanted:
@@ -309,8 +315,20 @@ class DiskStore:
     def _push(self, entry: Entry) -> None:
         self._ready.append(entry)
         self._ready_bytes += len(entry.batch.payload)
-        if not self._stopping:
+        self._untold += 1
+        self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        if self._teller is None and self._untold and not self._stopping:
+            self._teller = asyncio.get_running_loop().call_soon(self._tell)
+
+    def _tell(self) -> None:
+        """Let some deliveries begin; the others have to wait for the next turn."""
+        self._teller = None
+        for _ in range(min(self._untold, TOLD_AT_ONCE)):
+            self._untold -= 1
             self._follower()
+        self._tell_soon()
 
     def _refuse(self, writes: Iterable[Write], failure: OSError) -> None:
         self._metrics.write_failures.add()

@@ -23,6 +23,7 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -37,6 +38,8 @@ __all__ = ["Chunk", "Cursor", "DamageAt", "Place", "Recovered", "SegmentLog", "S
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
 # An active segment is only given back when that is worth a new file.
 GIVE_BACK_BYTES: Final = 1024 * 1024
+# Records that are read at once: each costs the event loop a few microseconds.
+CHUNK_RECORDS_MAX: Final = 512
 # Damaged bytes that are kept for whoever looks into them.
 ASIDE_BYTES_MAX: Final = 64 * 1024 * 1024
 _LOCK_POLL_S: Final = 0.05
@@ -214,7 +217,8 @@ class SegmentLog:
         _, offset, index = chunk.cursor
         try:
             data, whole = segment.read(offset, bytes_max)
-            found = list(segment.scan(data, index=index, whole=whole))
+            some = segment.scan(data, index=index, whole=whole)
+            found = list(islice(some, CHUNK_RECORDS_MAX))
             if not found and not whole:
                 data, whole = segment.read(offset, segment.size - offset)
                 found = list(segment.scan(data, index=index, whole=True))[:1]
