@@ -12,20 +12,36 @@ import importlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 TABLE = [0, 1, 2, 1, 0]
+
+# Routing keys and, for some, the attributes they name.
+Key = tuple[str] | tuple[str, list[str]]
+BY_ATTRIBUTES: Key = ("attributes", ["service.name", "log.body", "a", "span.name"])
+TRACE_KEYS: list[Key] = [("traceID",), ("service",), BY_ATTRIBUTES]
+LOG_KEYS: list[Key] = [("service",), ("traceID",), ("resource",), BY_ATTRIBUTES]
+METRIC_KEYS: list[Key] = [
+    *(("service",), ("resource",), ("metric",), ("streamID",)),
+    BY_ATTRIBUTES,
+]
 SOURCES = Path(__file__).resolve().parents[1] / "src" / "tailring_otlpwire"
 
 
 def check(wire: Any, data: bytes) -> bool:
     """Run every reader over `data`; whether it is a valid request.
 
-    Raises AssertionError where the readers disagree, and lets through whatever is
-    raised that is not a WireError.
+    The request is one of traces; that the bytes may be one of logs or metrics is
+    checked by the way. Raises AssertionError where the readers disagree, and lets
+    through whatever is raised that is not a WireError.
     """
+    for key in TRACE_KEYS:
+        _check_traces_by(wire, data, wire.RoutingRule(wire.TRACES, *key))
+    for kind, keys in ((wire.LOGS, LOG_KEYS), (wire.METRICS, METRIC_KEYS)):
+        _check_kind(wire, data, kind, keys)
     try:
         spans = wire.validate(data)
     except wire.WireError as error:
@@ -35,6 +51,54 @@ def check(wire: Any, data: bytes) -> bool:
         return False
     _check_outputs(wire, data, spans)
     return True
+
+
+def _check_traces_by(wire: Any, data: bytes, rule: Any) -> None:
+    """The inside of attributes is not validated, so that it may be refused here."""
+    try:
+        spans = wire.validate(data)
+        parts = wire.split_by(data, TABLE, rule).parts
+    except wire.WireError:
+        return
+    assert sum(part.items for part in parts) == spans
+    assert sum(wire.validate(part.payload) for part in parts) == spans
+    assert len(wire.routing_keys(data, rule)) == spans
+
+
+def _check_kind(wire: Any, data: bytes, kind: int, keys: Iterable[Key]) -> None:
+    try:
+        items = wire.validate(data, kind)
+    except wire.WireError:
+        _check_refused_kind(wire, data, kind, keys)
+        return
+    assert wire.count(data, kind) == items
+    chunks = wire.chunk(data, 2, kind)
+    assert sum(wire.validate(each, kind) for each in chunks) == items
+    joined = wire.join_requests([data, data])
+    assert wire.validate(joined, kind) == 2 * items
+    for key in keys:
+        rule = wire.RoutingRule(kind, *key)
+        split = wire.split_by(data, TABLE, rule)
+        routed = items - split.unroutable_items
+        assert sum(part.items for part in split.parts) == routed
+        assert sum(wire.validate(part.payload, kind) for part in split.parts) == routed
+        assert len(wire.routing_keys(data, rule)) == routed
+
+
+def _check_refused_kind(wire: Any, data: bytes, kind: int, keys: Iterable[Key]) -> None:
+    """What is not valid may be refused or not, but nothing else may happen."""
+    readers: list[Callable[[], object]] = [
+        lambda: wire.count(data, kind),
+        lambda: wire.chunk(data, 2, kind),
+    ]
+    for key in keys:
+        rule = wire.RoutingRule(kind, *key)
+        readers.append(partial(wire.split_by, data, TABLE, rule))
+    for read in readers:
+        try:
+            read()
+        except wire.WireError:
+            continue
 
 
 def _check_refused(wire: Any, data: bytes) -> None:

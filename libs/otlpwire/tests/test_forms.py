@@ -8,6 +8,7 @@ import gc
 import sys
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -15,16 +16,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tailring_otlpwire
-from tailring_otlpwire import COMPILED, HeaderCache, Piece, TraceSummary, group
+from tailring_otlpwire import (
+    COMPILED,
+    LOGS,
+    METRICS,
+    TRACES,
+    HeaderCache,
+    Piece,
+    TraceSummary,
+    group,
+)
 from tailring_testkit.otlp import scattered_requests
 from tailring_testkit.pure import load_pure
 from tailring_testkit.requests import requests, respelled_requests
+from tailring_testkit.signal_requests import requests_of
 from tailring_testkit.wire import with_unknown_fields
 
 PURE: Final = load_pure("tailring_otlpwire")
 PAYLOADS = st.one_of(
     respelled_requests(),
     requests().flatmap(with_unknown_fields),
+    st.integers(0, 2).flatmap(requests_of),
+    st.integers(0, 2).flatmap(requests_of),
     st.binary(max_size=40),
 )
 
@@ -53,6 +66,21 @@ def parts_of(wire: Any, buf: bytes) -> list[object]:
     return [(part.owner, part.payload, part.spans) for part in parts]
 
 
+def split_by(rule: tuple[Any, ...], wire: Any, buf: bytes) -> list[object]:
+    found = wire.split_by(buf, [2, 0, 1], wire.RoutingRule(*rule), seed=5)
+    parts = [(part.owner, part.payload, part.items) for part in found.parts]
+    return [parts, found.unroutable_items, found.unroutable]
+
+
+NAMES: Final = ["service.name", "a", "log.body", "span.kind"]
+RULES: Final[list[tuple[Any, ...]]] = [
+    *((TRACES, "service"), (TRACES, "attributes", NAMES)),
+    *((LOGS, key) for key in ("service", "traceID", "resource")),
+    (LOGS, "attributes", NAMES),
+    *((METRICS, key) for key in ("service", "resource", "metric", "streamID")),
+    (METRICS, "attributes", NAMES),
+]
+
 QUESTIONS: Final[dict[str, Callable[[Any, bytes], object]]] = {
     "validate": lambda wire, buf: wire.validate(buf),
     "count_spans": lambda wire, buf: wire.count_spans(buf),
@@ -62,6 +90,11 @@ QUESTIONS: Final[dict[str, Callable[[Any, bytes], object]]] = {
     "join_requests": lambda wire, buf: wire.join_requests([buf, buf]),
     "chunk": lambda wire, buf: wire.chunk(buf, 2),
     "span_times": lambda wire, buf: wire.span_times(buf),
+    "validate logs": lambda wire, buf: wire.validate(buf, LOGS),
+    "validate metrics": lambda wire, buf: wire.validate(buf, METRICS),
+    "count points": lambda wire, buf: wire.count(buf, METRICS),
+    "chunk points": lambda wire, buf: wire.chunk(buf, 2, METRICS),
+    **{f"split by {rule[:2]}": partial(split_by, rule) for rule in RULES},
 }
 
 

@@ -21,6 +21,7 @@ from tailring_otlpwire import (
     split,
     validate,
 )
+from tailring_testkit.counting import CountingBytes
 from tailring_testkit.pure import load_pure
 from tailring_testkit.wire import field, number_field, tag, varint
 from tailring_testkit.wire import group as group_field
@@ -171,17 +172,6 @@ def test_shallow_readers_refuse_too(reader: Callable[[Any], object]) -> None:
 
 
 # ---------------------------------------------------------------- cost
-
-
-class CountingBytes(bytes):
-    """Bytes that count what is read of them, and copied out of them."""
-
-    work = 0
-
-    def __getitem__(self, key: Any) -> Any:
-        found = super().__getitem__(key)
-        self.work += 1 if isinstance(key, int) else 1 + len(found)
-        return found
 
 
 PURE: Final = load_pure("tailring_otlpwire")

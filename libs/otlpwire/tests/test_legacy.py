@@ -1,9 +1,9 @@
-"""Spans in the field where OTLP had them before 0.15."""
+"""Items in the field where OTLP had them before 0.15."""
 
 import pytest
 from hypothesis import given, settings
 
-from tailring_otlpwire import WireError, modernised, validate
+from tailring_otlpwire import LOGS, METRICS, WireError, modernised, validate
 from tailring_testkit import otlp
 from tailring_testkit.requests import requests
 from tailring_testkit.wire import field, number_field, with_unknown_fields
@@ -65,3 +65,15 @@ def test_requests_of_today_are_returned_as_they_are(payload: bytes) -> None:
     """Without old spans the request is the very same object."""
     if b"\xc2\x3e" not in payload:
         assert modernised(payload) is payload
+
+
+@pytest.mark.parametrize("kind", [LOGS, METRICS])
+def test_logs_and_metrics_moved_too(kind: int) -> None:
+    """Old log records and metrics stood in the same field, and are found as spans are."""
+    item = field(5, field(1, b"")) if kind == METRICS else field(3, b"INFO")
+    old = field(1, field(OLD, LIBRARY + field(2, item)) + RESOURCE)
+    assert validate(old, kind) == 0
+    assert modernised(old) == field(1, RESOURCE + field(2, LIBRARY + field(2, item)))
+    assert validate(modernised(old), kind) == 1
+    both = field(1, field(OLD, field(2, item)) + field(2, field(2, item) * 2))
+    assert validate(modernised(both), kind) == 2
