@@ -126,6 +126,7 @@ class HttpServer:
             max_field_size=_HEADER_BYTES_MAX,
             max_headers=_HEADERS_MAX,
         )
+        self._connections.age_max_s = config.max_connection_age / _NS_PER_S
         if config.transport == "unix":
             listeners = [unix_socket(config.endpoint)]
         else:
@@ -179,7 +180,9 @@ class HttpServer:
         if request.method != "OPTIONS":
             response.headers.update(self._cors.headers(request.headers))
         response.headers.update(self._headers)
-        if not self._keeps_open:
+        connections = self._connections
+        old = connections is not None and connections.is_old(request.protocol)
+        if old or not self._keeps_open:
             response.force_close()
         return response
 

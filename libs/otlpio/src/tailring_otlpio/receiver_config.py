@@ -264,6 +264,12 @@ class HttpServerConfig(_ServerConfig):
         default=True, description="Off: a connection carries one request."
     )
     keepalive: HttpKeepaliveConfig | None = None
+    max_connection_age: Duration = Field(
+        default=0,
+        ge=0,
+        description="Ours: close a connection with the first answer after so long, so"
+        " that clients spread over new replicas and workers; 0: never.",
+    )
     compression_algorithms: Annotated[
         tuple[Literal["", "gzip", "zlib", "deflate"], ...],
         BeforeValidator(_ENCODINGS.validate_python),
