@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 
 import pytest
 from services.router.tests.rig import (
@@ -12,10 +11,12 @@ from services.router.tests.rig import (
     UNREACHABLE,
     Bench,
     MakeBench,
+    part_of,
 )
 
 from tailring_pipeline import Refused
 from tailring_router.backlog import Total
+from tailring_router.part import Part
 from tailring_router.rests import Rests
 
 
@@ -115,15 +116,46 @@ async def test_who_blocks_on_overflow_waits_for_the_memory_of_the_fleet(
     assert not bench.begin().turned_away
 
 
-async def test_a_rest_tells_its_end_once() -> None:
+class _Room:
+    def __init__(self) -> None:
+        self.taken: list[Part] = []
+
+    def rest(self, part: Part) -> None:
+        self.taken.append(part)
+
+    def rested(self, part: Part) -> None:
+        self.taken.remove(part)
+
+
+async def test_a_rest_gives_its_room_back_once() -> None:
     """Cancelled or over: it takes no room from then on."""
-    total = Total()
+    total, room = Total(), _Room()
     rests = Rests(total)
-    ended: list[str] = []
-    for name in ("cancelled", "over"):
-        told = partial(ended.append, name)
-        rest = rests.rest(60.0, lambda: None, size_bytes=7, ended=told)
-        (rest.cancel if name == "cancelled" else rests.end_all)()
+    for cancelled in (True, False):
+        rest = rests.rest(part_of(), 60.0, then=lambda: None, room=room)
+        assert total.size_bytes == 1
+        assert len(room.taken) == 1
+        (rest.cancel if cancelled else rests.end_all)()
         rest.cancel()
-    assert ended == ["cancelled", "over"]
-    assert total.size_bytes == 0
+        assert total.size_bytes == 0
+        assert not room.taken
+
+
+async def test_what_rests_goes_on_when_its_backend_is_back(
+    make_bench: MakeBench,
+) -> None:
+    """A delivery to a backend that was away ends the rests of what failed there, but
+    for those that the backend had asked for."""
+    bench = make_bench(level1={"enabled": True, **NEVER}, level2={"enabled": False})
+    bench.use("a")
+    asked = Refused("throttled", "later", retry_after_s=3600.0)
+    bench.clients["a:1"].script([UNREACHABLE, asked, UNREACHABLE, None])
+    deliveries = [asyncio.ensure_future(bench.begin().finish())]
+    for calls in range(1, 4):
+        await bench.clients["a:1"].wait_tried(calls)
+        await asyncio.sleep(0.005)
+        deliveries.append(asyncio.ensure_future(bench.begin().finish()))
+    async with asyncio.timeout(10):
+        await asyncio.gather(deliveries[0], deliveries[2], deliveries[3])
+    assert not deliveries[1].done()
+    deliveries[1].cancel()

@@ -286,6 +286,7 @@ class Delivery:
             partial(self._rested, part),
             # Who waits for an answer sends nothing more; who was answered does.
             takes_room=self._then is not None,
+            patient=result.retry_after_s > 0,
         )
 
     def _delay_s(self, backoff: Backoff, result: Result) -> float | None:

@@ -18,7 +18,6 @@ from functools import partial
 
 from tailring_otlpwire import RoutingRule, count
 from tailring_pipeline import (
-    HURRIED_WAIT_MAX_S,
     Batch,
     FailureLog,
     Refused,
@@ -111,6 +110,7 @@ class Fleet:
         self._tasks = TaskSet("fleet")
         self._shared = Shared(queued_bytes_max=settings.queued_bytes_max)
         self.rests = Rests(self._shared.total)
+        self._shared.came_back = self.rests.end_at
         self._hurries = False
         self._closed = False
         self._lists = Lists(
@@ -147,21 +147,14 @@ class Fleet:
         then: Callable[[], None],
         *,
         takes_room: bool = False,
+        patient: bool = False,
     ) -> Rest:
-        """Call ``then`` once: after the delay, or earlier when the ring changes. The
-        part counts among what waits meanwhile, and where it ``takes_room`` also among
-        what waits for the backend that it failed at."""
-        ended = None
-        if takes_room and part.address in self._members:
-            forwarder = self._members[part.address].forwarder
-            forwarder.rest(part)
-            ended = partial(forwarder.rested, part)
-        return self.rests.rest(
-            min(delay_s, HURRIED_WAIT_MAX_S) if self._hurries else delay_s,
-            then,
-            size_bytes=len(part.payload),
-            ended=ended,
-        )
+        """Call ``then`` once: after the delay, or earlier when the ring changes or,
+        unless ``patient``, its backend is back. The part counts among what waits
+        meanwhile; where it ``takes_room`` also among what waits for that backend."""
+        member = self._members.get(part.address) if takes_room else None
+        room = None if member is None else member.forwarder
+        return self.rests.rest(part, delay_s, then=then, room=room, patient=patient)
 
     def dispatch(
         self,
@@ -262,7 +255,7 @@ class Fleet:
 
     def hurry(self) -> None:
         """The router drains: try at once what waits, and wait only briefly."""
-        self._hurries = True
+        self._hurries = self.rests.hurries = True
         for forwarder in self._forwarders():
             forwarder.hurry()
         self.rests.end_all()

@@ -44,6 +44,12 @@ class Shared:
     def __init__(self, *, queued_bytes_max: int = 1 << 30) -> None:
         self.total = Total(queued_bytes_max)
         self.pace = Pace()
+        self.came_back: Callable[[str], None] = _nothing
+        """Called with the address of a backend that was away and answers again."""
+
+
+def _nothing(_address: str) -> None:
+    """Nobody waits for it."""
 
 
 class _State(Enum):
@@ -69,7 +75,13 @@ class Forwarder:
         self.address = address
         self._settings = settings
         self._pace = shared.pace
-        self._line = Line(address, connect, settings=settings, metrics=metrics)
+        self._line = Line(
+            address,
+            connect,
+            settings=settings,
+            metrics=metrics,
+            came_back=shared.came_back,
+        )
         self._backlog = Backlog(
             sizer=settings.sizer,
             size_max=settings.queue_max,

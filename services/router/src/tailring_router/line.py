@@ -55,11 +55,14 @@ class Line:
         *,
         settings: ForwarderSettings,
         metrics: BackendMetrics,
+        came_back: Callable[[str], None],
     ) -> None:
-        """``connect`` is called once, when the first request is sent."""
+        """``connect`` is called once, when the first request is sent; ``came_back``
+        with the address whenever the backend was away and answers again."""
         self.address = address
         self.settings = settings
         self.metrics = metrics
+        self._came_back = came_back
         self.sendings: set[Sending] = set()
         self.suspected = False
         self.window = Window(settings.sends_max)
@@ -174,6 +177,7 @@ class Line:
 
     def _is_back(self) -> None:
         self.suspected = False
+        self._came_back(self.address)
         for sending in self.sendings:
             sending.came_back()
 

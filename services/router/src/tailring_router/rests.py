@@ -1,21 +1,40 @@
-"""Waits for a time or for a change of the ring, whichever comes first."""
+"""Waits for a time, for a change of the ring or for a backend, which comes first."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
+from tailring_pipeline import HURRIED_WAIT_MAX_S
 from tailring_router.backlog import Total
+from tailring_router.part import Part
 
-__all__ = ["Rest", "Rests"]
+__all__ = ["Rest", "Rests", "Room"]
+
+
+class Room(Protocol):
+    """What a part takes up although it rests elsewhere; see `Forwarder`."""
+
+    def rest(self, part: Part) -> None:
+        """It takes room until `rested`."""
+
+    def rested(self, part: Part) -> None:
+        """It takes no room any more."""
 
 
 class Rest:
     """One wait; ended once, or cancelled."""
 
     def __init__(
-        self, then: Callable[[], None], rests: set[Rest], *, left: Callable[[], None]
+        self,
+        then: Callable[[], None],
+        rests: set[Rest],
+        *,
+        left: Callable[[], None],
+        address: str,
     ) -> None:
+        self.address = address
         self._then = then
         self._rests = rests
         self._left = left
@@ -36,9 +55,13 @@ class Rest:
 
 
 class Rests:
-    """All waits of a fleet, whose bytes count in ``total``; lives on one event loop."""
+    """All waits of a fleet, whose bytes count in ``total``; lives on one event loop.
+
+    While it ``hurries`` no wait is long.
+    """
 
     def __init__(self, total: Total) -> None:
+        self.hurries = False
         self._total = total
         self._rests: set[Rest] = set()
 
@@ -47,26 +70,36 @@ class Rests:
 
     def rest(
         self,
+        part: Part,
         delay_s: float,
-        then: Callable[[], None],
         *,
-        size_bytes: int,
-        ended: Callable[[], None] | None = None,
+        then: Callable[[], None],
+        room: Room | None = None,
+        patient: bool = False,
     ) -> Rest:
-        """Call ``then`` once: after the delay, or at `end_all`. ``ended`` is called
-        before that, and also when the rest is cancelled."""
+        """Call ``then`` once: after the delay, at `end_all` or, unless ``patient``,
+        when the backend of the part is back. Meanwhile it takes up ``room``."""
 
         def left() -> None:
             """It takes no room any more."""
-            self._total.add(-size_bytes)
-            if ended is not None:
-                ended()
+            self._total.add(-len(part.payload))
+            if room is not None:
+                room.rested(part)
 
-        self._total.add(size_bytes)
-        rest = Rest(then, self._rests, left=left)
+        self._total.add(len(part.payload))
+        if room is not None:
+            room.rest(part)
+        address = "" if patient else part.address
+        rest = Rest(then, self._rests, left=left, address=address)
+        delay_s = min(delay_s, HURRIED_WAIT_MAX_S) if self.hurries else delay_s
         rest.handle = asyncio.get_running_loop().call_later(delay_s, rest.end)
         self._rests.add(rest)
         return rest
+
+    def end_at(self, address: str) -> None:
+        """The backend at ``address`` is back: go on with what failed there."""
+        for rest in [one for one in self._rests if one.address == address]:
+            rest.end()
 
     def end_all(self) -> None:
         """End every wait that there is now."""
