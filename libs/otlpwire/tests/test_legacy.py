@@ -69,7 +69,7 @@ def test_requests_of_today_are_returned_as_they_are(payload: bytes) -> None:
 
 @pytest.mark.parametrize("kind", [LOGS, METRICS])
 def test_logs_and_metrics_moved_too(kind: int) -> None:
-    """Old log records and metrics stood in the same field, and are found as spans are."""
+    """Old log records and metrics stood in the same field, and move as spans do."""
     item = field(5, field(1, b"")) if kind == METRICS else field(3, b"INFO")
     old = field(1, field(OLD, LIBRARY + field(2, item)) + RESOURCE)
     assert validate(old, kind) == 0

@@ -1,9 +1,10 @@
 """Items as they were sent before OTLP 0.15, brought to where they are sent today.
 
-Spans stood in field 1000 of a ResourceSpans (instrumentation_library_spans), in messages
-of the same shape as today's ScopeSpans; log records and metrics did the same. The rule,
-which is the Collector's for all three: they count when there are no scope_spans beside
-them, and are dropped otherwise, because senders of the time of change sent both.
+Spans stood in field 1000 of a ResourceSpans (instrumentation_library_spans), in
+messages of the same shape as today's ScopeSpans; log records and metrics did the same.
+The rule, which is the Collector's for all three: they count when there are no
+scope_spans beside them, and are dropped otherwise, because senders of the time of
+change sent both.
 
 Only the fields of each ResourceSpans are looked at, nothing inside them.
 """
