@@ -26,6 +26,11 @@ _BROKEN = Refused("unreachable", "b:1: UNAVAILABLE: Socket closed")
 _NEVER_SENT = Refused(
     "unreachable", "b:1: UNAVAILABLE: Failed to connect to remote host"
 )
+_NO_TLS = Refused(
+    "unreachable",
+    "b:1: UNAVAILABLE: connections to all backends failing; last error: UNKNOWN: "
+    "ipv4:1.2.3.4:1: Tls handshake failed",
+)
 
 
 def _doubted(metrics: Metrics) -> float:
@@ -123,7 +128,8 @@ async def test_without_retry_nothing_is_kept_back(
 
 
 @pytest.mark.parametrize(
-    ("refused", "spans"), [(_BROKEN, 5), (UNREACHABLE, 5), (_NEVER_SENT, 0)]
+    ("refused", "spans"),
+    [(_BROKEN, 5), (UNREACHABLE, 5), (_NEVER_SENT, 0), (_NO_TLS, 0)],
 )
 async def test_a_broken_connection_is_a_doubt(
     refused: Refused,

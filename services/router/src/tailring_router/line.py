@@ -35,8 +35,9 @@ _TOO_LATE = "deadline"
 _UNREACHABLE = "unreachable"
 _CLOSED = "closed"
 _UNHEARD = frozenset({_TOO_LATE, _UNREACHABLE, _CLOSED})
-# How grpc says that there was no connection which a request could have gone out by.
-_NEVER_SENT = "failed to connect"
+# How grpc says that there was no connection which a request could have gone out by: of
+# pick_first and round_robin, in lower case.
+_NEVER_SENT = ("failed to connect", "connections to all backends failing")
 
 
 class Line:
@@ -167,7 +168,8 @@ class Line:
             sending.wake()
 
     def _unheard(self, result: Result, items: int) -> None:
-        if _NEVER_SENT not in result.detail.lower():
+        detail = result.detail.lower()
+        if not any(words in detail for words in _NEVER_SENT):
             self.metrics.doubted(items)
         if result.reason == _UNREACHABLE:
             self.suspected = True
