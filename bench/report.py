@@ -263,4 +263,6 @@ _METHOD = """\
   ours does when the backends have it; that of requests straight to a backend is taken
   off. The peer acknowledges earlier, so there is no such figure of it.
 * `python -m bench.micro` measures the wire code and the ring alone, compiled and pure.
+* `python -m bench.storage` measures the queue on disk alone: records and bytes a second
+  written and read back, CPU a span, and the longest turn of the event loop.
 """

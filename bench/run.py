@@ -17,6 +17,7 @@ from bench.report import Machine, page
 from bench.target import SIDES
 
 import tailring_otlpwire
+from bench import storage
 from tailring_testkit.process import ChildFailed
 from tailring_testkit.servers import repository
 
@@ -72,6 +73,8 @@ def main() -> None:
                 number = _try(case, side, seed=100 * run + 1)
                 readings.setdefault((case, side), []).extend(number)
     text = page(readings, machine, runs=options.runs, quick=options.quick)
+    if "storage" in options.only:
+        text += storage.section()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(text)
     print(f"wrote {options.out}")
@@ -95,7 +98,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="one short pass")
     parser.add_argument("--runs", type=int, help="passes (3; quick: 1)")
-    kinds = ("router", "sampler", "memory", "latency")
+    kinds = ("router", "sampler", "memory", "latency", "storage")
     parser.add_argument("--only", nargs="+", choices=kinds, default=kinds)
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES)
     default = repository() / "docs" / "performance.md"

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.stream import Stream
+from structlog.testing import capture_logs
 
 from tailring_pipeline import (
     Batch,
@@ -32,13 +33,20 @@ from tailring_pipeline import (
 )
 from tailring_runtime.logs import get_logger
 from tailring_runtime.metrics import Metrics
+from tailring_runtime.process import tune_collector
+from tailring_runtime.settings import Settings
 
-__all__ = ["main"]
+__all__ = ["main", "section"]
 
 _SIZES = (10, 100, 1000)
 _LOAD_BYTES = 256 << 20
 _RECORDS_MAX = 20_000
 _SENDERS = 64
+_ABOUT = """\
+`python -m bench.storage`: up to 20,000 records or 256 MiB are written by 64 senders
+through a sending queue with `storage`, and read back as after a restart. Microseconds
+of CPU are those of the whole process; the longest turn is what the event loop did at a
+stretch, in CPU time."""
 _HEADER = (
     "| spans a record | fsync | written: records/s | MB/s | us CPU a span"
     " | read back: records/s | MB/s | us CPU a span | longest turn ms |"
@@ -103,6 +111,7 @@ def _queue(folder: Path, *, fsync: bool) -> tuple[SendingQueue, _Takes]:
 
 
 async def _row(folder: Path, size: int, *, fsync: bool) -> str:
+    tune_collector(Settings().gc_threshold)
     stream = Stream(size, scattered=False, seed=5)
     (payload,) = next(stream.rounds()).payloads
     batch = Batch(payload, size)
@@ -146,20 +155,28 @@ def _since(
     return _Figures(*totals, wall_s, time.process_time() - began_cpu_s)
 
 
+def section(folder: Path | None = None) -> str:
+    """The part of the page; ``folder`` is on the disk to be measured."""
+    place = Path(tempfile.mkdtemp(dir=folder))
+    rows = [_HEADER, "|" + "---|" * (_HEADER.count("|") - 1)]
+    cases = [(fsync, size) for fsync in (False, True) for size in _SIZES]
+    try:
+        with capture_logs():  # what is told at each start is not for a table
+            for fsync, size in cases:
+                at = place / f"{size}-{fsync}"
+                rows.append(asyncio.run(_row(at, size, fsync=fsync)))
+    finally:
+        shutil.rmtree(place)
+    return "\n".join(["", "## The queue on disk alone", "", _ABOUT, "", *rows, ""])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     about = (__doc__ or "").split("\n\n", 1)[1]
     parser = argparse.ArgumentParser(prog="python -m bench.storage", description=about)
     parser.add_argument("--folder", type=Path, help="on the disk to be measured")
     given = parser.parse_args(arguments)
-    place = Path(tempfile.mkdtemp(dir=given.folder))
-    print(_HEADER, "|" + "---|" * (_HEADER.count("|") - 1), sep="\n")
-    try:
-        for fsync in (False, True):
-            for size in _SIZES:
-                print(asyncio.run(_row(place / f"{size}-{fsync}", size, fsync=fsync)))
-    finally:
-        shutil.rmtree(place)
+    print(section(given.folder))
     return 0
 
 
