@@ -19,7 +19,9 @@ from opentelemetry.proto.common.v1.common_pb2 import (
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
+from tailring_testkit.lenient import LENIENT
 from tailring_testkit.signal_requests import DATA, MESSAGES
+from tailring_testkit.wire import field, split_fields
 
 TRACES, LOGS, METRICS = range(3)
 
@@ -42,6 +44,12 @@ _DOUBLES: Final = (
     *(math.nan, math.inf, -math.inf, 1.7976931348623157e308),
 )
 _INTS: Final = (0, 1, -1, 42, 2**53 + 1, 2**63 - 1, -(2**63))
+
+
+# Paths of field numbers from the request: resource and scope, and values below them.
+_HEADS: Final = {(1, 1), (1, 2, 1)}
+_VALUES: Final = {(1, 1, 1, 2), (1, 2, 1, 3, 2)}
+_RESPELLED: Final = {(1,), (1, 2), (1, 1, 1), (1, 2, 1, 3)} | _HEADS | _VALUES
 
 
 class Items:
@@ -157,9 +165,39 @@ class Items:
         return AnyValue(kvlist_value=KeyValueList(values=pairs))
 
 
+def respelled(payload: bytes, *, path: tuple[int, ...] = ()) -> bytes:
+    """The request in a spelling that no library writes, of the same meaning.
+
+    Resources and scopes come in two messages, of which the second stands last; values
+    of their attributes are preceded by another one, which they overwrite; one of the
+    texts is no UTF-8.
+    """
+    out: list[bytes] = []
+    late: list[bytes] = []
+    for number, encoded, content in split_fields(payload):
+        inner = (*path, number)
+        if content is None or inner not in _RESPELLED:
+            out.append(encoded)
+        elif inner in _HEADS:
+            first, second = _halves(respelled(content, path=inner))
+            out.append(field(number, first))
+            late.append(field(number, second))
+        elif inner in _VALUES:
+            out += [field(number, field(1, b"overwritten")), encoded]
+        else:
+            out.append(field(number, respelled(content, path=inner)))
+    return b"".join(out + late).replace(b"checkout", b"\xff\xfeeckout")
+
+
+def _halves(message: bytes) -> tuple[bytes, bytes]:
+    fields = [encoded for _, encoded, _ in split_fields(message)]
+    middle = len(fields) // 2
+    return b"".join(fields[:middle]), b"".join(fields[middle:])
+
+
 def numbers_in(payload: bytes, kind: int) -> list[int]:
     """The numbers of the items of a request, in their order."""
-    message = MESSAGES[kind].FromString(payload)
+    message = LENIENT[kind].FromString(payload)
     if kind == TRACES:
         return [
             int.from_bytes(span.span_id, "big")
