@@ -70,7 +70,9 @@ class Running:
 async def router(
     hostnames: Sequence[str], folder: Path, *, backends: Sequence[Backend], **keys: Any
 ) -> AsyncIterator[Running]:
-    """A router to ``hostnames``; ``keys`` are added to its exporter."""
+    """A router to ``hostnames``; ``keys`` are added to its exporter, but for
+    ``extensions``, which are the file's."""
+    extensions = {"zpages": {"endpoint": "127.0.0.1:0"}, **keys.pop("extensions", {})}
     otlp = {"tls": {"insecure": True}, "compression": "none", "retry_on_failure": FAST}
     exporter = {
         "resolver": {"static": {"hostnames": list(hostnames)}},
@@ -81,8 +83,11 @@ async def router(
     tree = {
         "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": "127.0.0.1:0"}}}},
         "exporters": {"loadbalancing": exporter},
-        "extensions": {"zpages": {"endpoint": "127.0.0.1:0"}},
-        "service": {"extensions": ["zpages"], "pipelines": {"traces": pipeline}},
+        "extensions": extensions,
+        "service": {
+            "extensions": list(extensions),
+            "pipelines": {"traces": pipeline},
+        },
     }
     path = folder / "router.yaml"
     path.write_text(yaml.safe_dump(tree))
