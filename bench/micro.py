@@ -43,6 +43,24 @@ def _best_ns(work: Callable[[], object], per_call: int) -> float:
     return best_s / calls / per_call * 1e9
 
 
+def _routing_figures(table: list[int]) -> dict[str, float]:
+    """A request of 1,000 items of each signal, by each routing key."""
+    import tailring_otlpwire as wire
+    from bench import signals
+
+    found: dict[str, float] = {}
+    size = _SIZES[-1]
+    for kind, payload in signals.payloads(size).items():
+        word = signals.ITEMS[kind]
+        validate = partial(wire.validate, payload, kind)
+        found[f"validate, {size} {word}"] = _best_ns(validate, size)
+        for key, names in signals.KEYS[kind]:
+            rule = wire.RoutingRule(kind, key, names)
+            name = f"split by {' '.join((key, *names))}, {size} {word}"
+            found[name] = _best_ns(partial(wire.split_by, payload, table, rule), size)
+    return found
+
+
 def _figures() -> dict[str, float]:
     from bench.stream import Stream
 
@@ -67,6 +85,7 @@ def _figures() -> dict[str, float]:
         }
         for name, call in work.items():
             found[f"{name}, {size} spans"] = _best_ns(call, size)
+    found |= _routing_figures(table)
     many = [f"10.{number // 250}.{number % 250}.1:4317" for number in range(300)]
     found["ring of 300, built"] = _best_ns(lambda: tailring_hashring.build(many), 1)
     found["its table"] = _best_ns(lambda: tailring_hashring.build(many).table(), 1)
