@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from tailring_runtime.address import split_host_port
+from tailring_runtime.address import join_host_port, split_host_port
 from tailring_runtime.config.component import ComponentType
 from tailring_runtime.config.model import ConfigModel
 from tailring_runtime.config.types import Text
@@ -97,10 +97,19 @@ class ZPages:
         await self._server.stop()
 
 
-def zpages_of(pages: Pages) -> Callable[[Any, ZPagesConfig, Any], ZPages]:
-    """A maker of the extension: from id, model and metrics to the part."""
+def zpages_of(
+    pages: Pages, *, worker: int | None = None
+) -> Callable[[Any, ZPagesConfig, Any], ZPages]:
+    """A maker of the extension: from id, model and metrics to the part.
+
+    Each worker of a supervisor has a port of its own, counted from the one written.
+    """
 
     def make(_component: Any, config: ZPagesConfig, _metrics: Any) -> ZPages:
+        host, port = split_host_port(config.endpoint)
+        if worker and port:
+            endpoint = join_host_port(host, port + worker)
+            config = config.model_copy(update={"endpoint": endpoint})
         return ZPages(config, pages=pages)
 
     return make

@@ -90,7 +90,7 @@ class Child:
         tail = self.log()[-_LOG_TAIL_CHARS:]
         return ChildFailed(f"{self.name} {what} ({state}):\n{tail}")
 
-    def wait_ready(self, ready: Ready, *, timeout_s: float = 20.0) -> None:
+    def wait_ready(self, ready: Ready, *, timeout_s: float = 60.0) -> None:
         """Return once ``ready`` holds; raises `ChildFailed` when it never does."""
         deadline = time.monotonic() + timeout_s
         while not ready(self):

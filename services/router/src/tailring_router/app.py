@@ -111,7 +111,7 @@ def _makers(pages: Pages, worker: Worker) -> Makers:
     return Makers(
         exporters={LoadBalancingConfig: _balancer},
         extensions={
-            ZPagesConfig: zpages_of(pages),
+            ZPagesConfig: zpages_of(pages, worker=worker.index),
             FileStorageConfig: file_storage_of(worker),
         },
     )
