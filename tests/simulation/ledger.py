@@ -209,6 +209,8 @@ def _is_known(
 ) -> bool:
     """Whether the newest attempt began when an earlier one, refused or cancelled, had
     brought this copy to its owner, who still is its owner."""
+    if any(one.answer is Answer.ACKNOWLEDGED for one in attempts[:-1]):
+        return False  # and perhaps early: then it was its copy that arrived
     newest_s = attempts[-1].begun_s
     return any(
         one.answer in (Answer.REFUSED, Answer.CANCELLED)
