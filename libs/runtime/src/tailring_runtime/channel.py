@@ -75,12 +75,14 @@ def receive(sock: socket.socket) -> Any:
 def leave_with(sock: socket.socket, *, grace_s: float) -> None:
     """Once the other side of ``sock`` is gone, end this process: as at SIGTERM, and
     after ``grace_s`` at once."""
+    # A descriptor of its own: whoever else reads the end may close his before.
+    mine = sock.dup()
     poll = select.poll()
-    poll.register(sock.fileno(), 0)  # no data: only that the other side hung up
+    poll.register(mine, 0)  # no data: only that the other side hung up
 
     def watch() -> None:
-        while not any(events & select.POLLHUP for _, events in poll.poll()):
-            pass
+        with mine:
+            poll.poll()
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(grace_s)
         os._exit(1)
