@@ -13,6 +13,9 @@ from structlog.testing import capture_logs
 
 from tailring_pipeline import Batch, Door, Refused, Rejected, StorageInUse
 
+# A millisecond of sleep, and what a busy machine adds; the disk takes far longer.
+HELD_UP_MAX_S = 0.1
+
 
 async def test_what_was_acknowledged_is_delivered_and_gone(tmp_path: Path) -> None:
     """Batches go through the disk in order, and a new process finds nothing."""
@@ -195,8 +198,10 @@ async def test_a_sender_that_goes_away_keeps_the_counts_right(tmp_path: Path) ->
 
 
 async def test_the_loop_does_not_wait_for_the_disk(tmp_path: Path) -> None:
-    """While 64 MiB are written and read back the event loop goes on."""
+    """While 64 MiB are written and read back the event loop goes on: in the best of
+    some rounds, for the machine has more to do."""
     longest_s = 0.0
+    held_up_s: list[float] = []
 
     async def heartbeat() -> None:
         """Note the longest time between two turns."""
@@ -208,18 +213,20 @@ async def test_the_loop_does_not_wait_for_the_disk(tmp_path: Path) -> None:
             longest_s = max(longest_s, loop.time() - before_s)
 
     large = batch(1, 64 * LARGE)
-    async with started(tmp_path, memory_bytes_max=LARGE) as rig:
-        rig.sink.hold()
-        await rig.consume(batch(0))
-        beating = asyncio.get_running_loop().create_task(heartbeat())
-        await asyncio.sleep(0.01)
-        longest_s = 0.0
-        await rig.consume(large)
-        rig.sink.release()
-        await rig.sink.wait_items(2)
-        beating.cancel()
-        assert longest_s < 0.25
-        await rig.stop()
+    for _ in range(4):
+        async with started(tmp_path, memory_bytes_max=LARGE) as rig:
+            rig.sink.hold()
+            await rig.consume(batch(0))
+            beating = asyncio.get_running_loop().create_task(heartbeat())
+            await asyncio.sleep(0.01)
+            longest_s = 0.0
+            await rig.consume(large)
+            rig.sink.release()
+            await rig.sink.wait_items(2)
+            beating.cancel()
+            held_up_s.append(longest_s)
+            await rig.stop()
+    assert min(held_up_s) < HELD_UP_MAX_S, held_up_s
 
 
 async def test_a_second_process_is_told(tmp_path: Path) -> None:

@@ -37,7 +37,9 @@ __all__ = [
     "done_mark",
     "done_marks",
     "encode_header",
+    "payload_bytes_at",
     "record_bytes",
+    "record_of",
     "scan",
 ]
 
@@ -91,6 +93,22 @@ def encode_header(batch: Batch, index: int, *, salt: bytes) -> bytes:
         index, batch.items, len(payload), crc32(payload), _SIGNALS.index(batch.signal)
     )
     return _FIXED.pack(MAGIC, crc32(rest, crc32(salt))) + rest
+
+
+def payload_bytes_at(header: bytes, *, salt: bytes) -> int | None:
+    """How long the payload behind an encoded header is; None when it is damaged."""
+    found = _header(header, 0, salt)
+    return None if found is None else found.length
+
+
+def record_of(header: bytes, payload: bytes, *, salt: bytes) -> Record | None:
+    """The record, at offset 0, of a header and a payload that were read apart, which
+    spares a copy; None when either is damaged."""
+    found = _header(header, 0, salt)
+    if found is None or len(payload) != found.length or crc32(payload) != found.crc:
+        return None
+    batch = Batch(payload, found.items, _SIGNALS[found.signal])
+    return Record(0, found.end, found.index, batch)
 
 
 def done_mark(index: int, *, salt: bytes) -> bytes:

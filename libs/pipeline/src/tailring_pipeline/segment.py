@@ -22,11 +22,14 @@ from typing import Final
 from tailring_pipeline.consumer import Batch
 from tailring_pipeline.records import (
     DONE_BYTES,
+    HEADER_BYTES,
     Damage,
     Record,
     done_mark,
     done_marks,
     encode_header,
+    payload_bytes_at,
+    record_of,
     scan,
 )
 
@@ -139,6 +142,20 @@ class Segment:
             file.seek(offset)
             data = file.read(min(bytes_max, self.size - offset))
         return data, offset + len(data) >= self.size or len(data) < bytes_max
+
+    def read_one(self, offset: int) -> Record | None:
+        """The record at ``offset``, however large, without a copy; None when it is
+        damaged. Raises OSError."""
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            header = os.pread(fd, HEADER_BYTES, offset)
+            length = payload_bytes_at(header, salt=self._salt)
+            if length is None:
+                return None
+            payload = os.pread(fd, length, offset + HEADER_BYTES)
+            return record_of(header, payload, salt=self._salt)
+        finally:
+            os.close(fd)
 
     def scan(
         self, data: bytes, *, index: int, whole: bool

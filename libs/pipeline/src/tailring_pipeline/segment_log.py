@@ -219,6 +219,8 @@ class SegmentLog:
             data, whole = segment.read(offset, bytes_max)
             some = segment.scan(data, index=index, whole=whole)
             found = list(islice(some, CHUNK_RECORDS_MAX))
+            if not found and (large := segment.read_one(offset)) is not None:
+                found = [large] if large.index >= index else []
             if not found and not whole:
                 data, whole = segment.read(offset, segment.size - offset)
                 found = list(segment.scan(data, index=index, whole=True))[:1]

@@ -318,6 +318,8 @@ class SendingQueue:
         """It was refused while the queue drains: the next start has what is left."""
         self._leaves_rest = True
         remaining = refused.remaining
+        if remaining is not None and remaining.items >= entry.batch.items:
+            remaining = None  # all of it, and it is there already
         if remaining is not None and not remaining.payload:
             remaining = None  # nobody knows which part it is: all of it
         if remaining is not None:
