@@ -30,6 +30,7 @@ class Write:
 
     @property
     def nbytes(self) -> int:
+        """What its record takes on disk."""
         return record_bytes(len(self.entry.batch.payload))
 
     @property
