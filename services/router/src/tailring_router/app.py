@@ -92,13 +92,18 @@ def run(loaded: Loaded, settings: Settings, feed: Feed | None = None) -> int:
 
 
 class Routing:
-    """All parts of one router that never changes; made on the running loop, not
-    started."""
+    """All parts of one router; made on the running loop, not started."""
 
-    def __init__(self, config: CollectorConfig, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        config: CollectorConfig,
+        metrics: Metrics,
+        *,
+        heritage: Heritage | None = None,
+    ) -> None:
         self.pages = Pages()
         makers = _makers(self.pages, Worker())
-        self.assembly = _assemble(config, metrics, makers=makers)
+        self.assembly = _assemble(config, metrics, makers=makers, heritage=heritage)
         _add_pages(self.pages, self.assembly, metrics)
 
     @property
