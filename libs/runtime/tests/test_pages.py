@@ -16,7 +16,7 @@ def backends(query: Mapping[str, str]) -> Page:
     """A page with a fact, a table, and a query that it may refuse."""
     if "odd" in query:
         raise BadQuery("odd is not a word of this page")
-    rows = (("10.0.0.1:4317", 12_345, 0.25), (HOSTILE, 0, 0.75))
+    rows = (("10.0.0.1:4317", 12_345, 0.25), (HOSTILE, 0, None), (["a", "b"], 0, 1))
     return Page(
         "Backends",
         facts={"exporter": query.get("exporter", "all")},
@@ -50,6 +50,8 @@ async def test_html_shows_facts_and_tables() -> None:
     assert headers["Content-Type"].startswith("text/html")
     assert "<td>lb" in text
     assert "<td class=n>12,345<td class=n>0.25" in text
+    assert "<td>a, b<td" in text
+    assert "None" not in text
 
 
 async def test_what_senders_chose_is_text() -> None:

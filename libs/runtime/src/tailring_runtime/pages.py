@@ -25,7 +25,7 @@ ROOT: Final = "/debug"
 
 _STYLE: Final = (
     "body{font:14px system-ui,sans-serif;margin:1.5em}"
-    "table{border-collapse:collapse;margin:.5em 0 1.5em}"
+    "table{border-collapse:collapse;margin:.5em 0 1.5em}td{min-width:3em}"
     "th,td{border:1px solid #bbb;padding:.25em .6em;text-align:left}"
     "th{background:#eee}td.n{text-align:right;font-variant-numeric:tabular-nums}"
 )
@@ -140,7 +140,9 @@ def _html(page: Page) -> str:
 
 def _html_table(table: Table) -> str:
     heading = f"<h2>{escape(table.title)}</h2>" if table.title else ""
-    head = "".join(f"<th>{escape(name)}" for name in table.columns)
+    # Words, so that a long heading breaks and leaves room for what is long below it.
+    heads = (name.replace("_", " ") for name in table.columns)
+    head = "".join(f"<th>{escape(name)}" for name in heads)
     rows = "".join(f"<tr>{''.join(map(_html_cell, row))}" for row in table.rows)
     return f"{heading}<table><tr>{head}{rows}</table>"
 
@@ -150,7 +152,9 @@ def _html_cell(value: object) -> str:
         return f"<td class=n>{value:,.4g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"<td class=n>{value:,}"
-    text = escape(str(value))
+    if isinstance(value, list | tuple):
+        value = ", ".join(map(str, value))
+    text = "" if value is None else escape(str(value))
     if text.startswith(f"{ROOT}/"):
         text = f'<a href="{text}">{text}</a>'
     return f"<td>{text}"
