@@ -67,12 +67,14 @@ def run(loaded: Loaded, settings: Settings, feed: Feed | None = None) -> int:
         add_service_page(pages, identity=identity, health=telemetry.health)
 
         def build(config: CollectorConfig, heritage: Heritage) -> Assembly:
+            """The parts of a configuration, some of which may be inherited."""
             makers = _makers(pages, Worker(settings.worker, settings.workers))
             return _assemble(
                 config, telemetry.metrics, makers=makers, heritage=heritage
             )
 
         def show(assembly: Assembly) -> None:
+            """Let the debug pages tell of these parts from now on."""
             _add_pages(pages, assembly, telemetry.metrics)
 
         live = LiveAssembly(
