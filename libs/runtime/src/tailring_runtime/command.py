@@ -259,14 +259,12 @@ def _config(command: ServiceCommand, options: argparse.Namespace) -> int:
 
 
 def _show(_command: ServiceCommand, loaded: Loaded, *_: object) -> int:
-    import yaml
-
-    from tailring_runtime.config import redacted
+    from tailring_runtime.config import dump, redacted
 
     _warn(loaded)
     _say("# The effective configuration, defaults filled in and secrets hidden.")
     _say("# For reading: some defaults mean more when they are written down.")
-    text = yaml.safe_dump(redacted(loaded.config), sort_keys=False)
+    text = dump(redacted(loaded.config))
     _say(text.rstrip("\n"))
     return EXIT_OK
 

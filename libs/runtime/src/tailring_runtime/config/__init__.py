@@ -18,6 +18,7 @@ from tailring_runtime.config.component import (
     Registry,
 )
 from tailring_runtime.config.describe import KeyRow, describe
+from tailring_runtime.config.dump import dump
 from tailring_runtime.config.durations import format_duration, parse_duration
 from tailring_runtime.config.health_check import HEALTH_CHECK, HealthCheckConfig
 from tailring_runtime.config.load import load, redacted
@@ -89,6 +90,7 @@ __all__ = [
     "Text",
     "TextList",
     "describe",
+    "dump",
     "format_duration",
     "load",
     "nearest",
