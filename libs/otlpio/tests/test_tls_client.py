@@ -96,6 +96,14 @@ async def test_a_backend_shows_who_it_is_or_is_not_sent_to(
                 assert refused.value.reason == "unreachable"
 
 
+async def test_a_backend_without_tls_is_told_as_that(authority: Authority) -> None:
+    """Who forgot the tls block reads what to write, and not only that TLS failed."""
+    trusted = {"ca_file": str(authority.ca_file)}
+    async with receiver_rig(grpc={}) as rig, client_of(rig, trusted) as client:
+        with pytest.raises(Refused, match=r"write tls: \{insecure: true\} here"):
+            await client.export(REQUEST, timeout_s=5)
+
+
 async def test_the_name_of_a_certificate_may_be_given(authority: Authority) -> None:
     """server_name_override is what the certificate must be for."""
     door = {"tls": authority.issue("server", "sampler.example").keys()}

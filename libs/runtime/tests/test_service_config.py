@@ -89,6 +89,11 @@ def with_service(service: str) -> str:
             "which is not defined; did you mean 'health_check'?",
         ),
         (
+            "service: {extensions: [health_check], pipelines: {traces: {receivers:"
+            " [otlp], exporters: [debug]}}}",
+            "'health_check', which is not defined; define it under extensions",
+        ),
+        (
             "service: {pipelines: {traces: {receivers: 5, exporters: [debug]}}}",
             "expected a list of components, got the number 5",
         ),

@@ -54,6 +54,9 @@ _OWN_CODES: Final = frozenset(
 # What the core says when a connection breaks, before the channel's state shows it.
 _BROKEN: Final = "Stream removed"
 
+# What TLS says when the other side does not speak it.
+_PLAINTEXT_ANSWER: Final = "WRONG_VERSION_NUMBER"
+
 MetadataItems = tuple[tuple[str, str | bytes], ...]
 
 
@@ -152,6 +155,9 @@ class OtlpClient:
             answered = True
             if key == STATUS_DETAILS and isinstance(value, bytes):
                 delay_s = retry_info_s(value)
+        if _PLAINTEXT_ANSWER in words:
+            detail += "; the backend speaks plaintext: give it TLS, or write tls:"
+            detail += " {insecure: true} here"
         lost = words.startswith(_BROKEN) or not self.connected()
         if code in _OWN_CODES and lost and not answered:
             return Refused("unreachable", f"{self.target}: {detail}")

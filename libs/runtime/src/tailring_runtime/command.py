@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from tailring_runtime.environment import environment
+from tailring_runtime.environment import environment, quiet_libraries
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -75,6 +75,7 @@ class ServiceCommand(NamedTuple):
 
 def main(command: ServiceCommand, argv: Sequence[str] | None = None) -> int:
     """Do what ``argv`` asks for; the exit code. Raises SystemExit for wrong usage."""
+    quiet_libraries()
     arguments = list(sys.argv[1:] if argv is None else argv)
     commands = _commands(command)
     if not arguments or arguments[0] not in (*commands, "-h", "--help", "--version"):
@@ -108,8 +109,9 @@ def _parser(
     parser = argparse.ArgumentParser(
         prog=command.name,
         description=command.description,
-        epilog=f"{command.name} --config FILE runs the service, as with 'run'; each"
-        " command has its own --help. A command comes before its options.",
+        epilog=f"{command.name} --config FILE runs the service; the other options of"
+        f" 'run' are shown by {command.name} run --help, as each command has its own."
+        " A command comes before its options.",
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from tailring_runtime import command as commands
 from tailring_runtime.channel import leave_with, receive, send
 from tailring_runtime.command import ServiceCommand
-from tailring_runtime.environment import environment
+from tailring_runtime.environment import environment, quiet_libraries
 from tailring_runtime.plan import MakePlan, Work, make_plan
 
 __all__ = ["main"]
@@ -30,6 +30,7 @@ GRACE_S = 6.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the supervisor says; the exit code."""
+    quiet_libraries()
     module, descriptor, *_ = sys.argv[1:] if argv is None else argv
     # The supervisor decides what a signal to the whole group means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

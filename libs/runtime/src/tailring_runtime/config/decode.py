@@ -287,6 +287,8 @@ class Decoder:
                 close = nearest(text, map(str, self._written[section]))
                 close = close or nearest(text, self._registry.names(kind))
                 message = f"references the {kind} {text!r}, which is not defined"
+                if close == text:  # it exists, and has no block in this file
+                    close, message = "", f"{message}; define it under {section}"
                 self._problem(where, message, close=close)
         return tuple(found)
 
