@@ -185,7 +185,7 @@ class Line:
 
     async def close(self) -> None:
         """Give up the connection."""
-        self._retrying.flush()
+        # Of `_retrying` nothing is told now: it would read as if retries went on.
         self._failing.flush()
         self._full.flush()
         if self._client is not None:
