@@ -143,6 +143,30 @@ async def test_a_listener_that_fails_is_told_again(followed: Followed) -> None:
     assert calls == [3, 3]
 
 
+async def test_a_listener_that_fails_in_a_watch_is_told_again(
+    followed: Followed,
+) -> None:
+    """When the mistake is made over an event, a list follows at once and tells of the
+    change, though the server would say nothing more about it."""
+    heard: list[int] = []
+    failing = True
+
+    def listener(endpoints: Any) -> None:
+        """Fails over the first change."""
+        nonlocal failing
+        if heard and failing:
+            failing = False
+            raise RuntimeError("a bug")
+        heard.append(len(endpoints))
+
+    await followed.resolver.start(listener)
+    await followed.watching()
+    await followed.server.put("c", ["10.0.0.9"])
+    await eventually(lambda: heard == [3, 4], "the change")
+    begun = [one for one in followed.server.lists if "continue" not in one]
+    assert len(begun) == 2
+
+
 async def test_nobody_answers_at_the_start(
     followed: Followed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

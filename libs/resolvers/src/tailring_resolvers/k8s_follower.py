@@ -22,7 +22,7 @@ from contextlib import aclosing
 from typing import Any, Final, Protocol
 
 from tailring_resolvers.backoff import Backoff
-from tailring_resolvers.errors import ApiRefusal, VersionGone
+from tailring_resolvers.errors import ApiRefusal, ResolutionError, VersionGone
 from tailring_resolvers.k8s_api import Api
 from tailring_resolvers.k8s_slices import (
     Slice,
@@ -156,13 +156,17 @@ class Follower:
         return False
 
     def _failed(self, error: Exception) -> float:
-        if not isinstance(error, ApiRefusal):
-            self._listener.failed(error)
-            return self._backoff.next_s()
-        if error.code not in _BUSY:
+        least_s = 0.0
+        if isinstance(error, ApiRefusal):
+            least_s = error.retry_after_s
+            lists = error.code not in _BUSY
+        else:
+            # The listener's error: it may not have heard what is taken as told.
+            lists = not isinstance(error, ResolutionError)
+        if lists:
             self.version = ""
         self._listener.failed(error)
-        return max(self._backoff.next_s(), error.retry_after_s)
+        return max(self._backoff.next_s(), least_s)
 
 
 def read_slices(
