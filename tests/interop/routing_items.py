@@ -79,12 +79,16 @@ class Items:
             scope.scope.name = rng.choice(_TEXTS)
             scope.scope.version = rng.choice(("", "1.0"))
             scope.scope.attributes.extend(self._attributes())
-            for _ in range(min(rng.randint(0, 8), least - self._made)):
-                self._item(scope)
+            for _ in range(rng.randint(0, 8)):
+                if self._made < least:
+                    self._item(scope, least)
 
-    def _item(self, scope: Any) -> None:
-        add = (self._span, self._record, self._metric)
-        add[self._kind](scope)
+    def _item(self, scope: Any, least: int) -> None:
+        if self._kind == METRICS:
+            self._metric(scope, points=min(self._rng.randint(1, 6), least - self._made))
+        else:
+            add = (self._span, self._record)
+            add[self._kind](scope)
 
     def _number(self) -> int:
         self._made += 1
@@ -111,7 +115,7 @@ class Items:
         if rng.random() < 0.9:
             record.body.CopyFrom(self._value(2))
 
-    def _metric(self, scope: Any) -> None:
+    def _metric(self, scope: Any, *, points: int) -> None:
         rng = self._rng
         metric = scope.metrics.add(
             name=rng.choice(("cpu", "http.requests", "", "é", f"m{rng.randrange(40)}")),
@@ -121,10 +125,11 @@ class Items:
         which = rng.choice(DATA)
         data = getattr(metric, which)
         self._describe(metric, which)
-        point = data.data_points.add(time_unix_nano=self._number())
-        point.attributes.extend(self._attributes())
-        if which in ("gauge", "sum"):
-            point.as_double = rng.random()
+        for _ in range(points):
+            point = data.data_points.add(time_unix_nano=self._number())
+            point.attributes.extend(self._attributes())
+            if which in ("gauge", "sum"):
+                point.as_double = rng.random()
 
     def _describe(self, metric: Metric, which: str) -> None:
         data = getattr(metric, which)
