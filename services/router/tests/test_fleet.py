@@ -21,7 +21,7 @@ from tailring_pipeline import Refused, RetryConfig
 from tailring_resolvers import Endpoint
 from tailring_router.client import ForwarderSettings
 from tailring_router.fleet import Fleet, FleetSettings
-from tailring_router.metrics import EndpointSeries, RouterMetrics
+from tailring_router.metrics import RouterMetrics
 from tailring_router.part import Outcome
 from tailring_runtime.metrics import Metrics
 from tailring_testkit import otlp
@@ -45,12 +45,11 @@ async def make_fleet(client: ScriptedClient, metrics: Metrics) -> AsyncIterator[
         fleet = Fleet(
             FleetSettings(forwarder=forwarder, **settings),
             connect=lambda _: client,
-            metrics=RouterMetrics(metrics, name, endpoints=series),
+            metrics=RouterMetrics(metrics.child(), name),
         )
         made.append(fleet)
         return fleet
 
-    series = EndpointSeries(metrics)
     yield build
     for fleet in made:
         await fleet.close()

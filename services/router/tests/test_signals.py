@@ -15,7 +15,8 @@ from tailring_otlpwire import RoutingRule, routing_keys
 from tailring_pipeline import KINDS, Batch, Refused, Rejected, Signal
 from tailring_resolvers import Endpoint
 from tailring_router.config import ROUTING_KEYS
-from tailring_router.metrics import Door, EndpointSeries, RouterMetrics
+from tailring_router.metrics import Door, RouterMetrics
+from tailring_router.part import DELIVERED
 from tailring_router.partition import partition
 from tailring_router.topology import EMPTY, build_topology
 from tailring_runtime.metrics import Metrics
@@ -129,17 +130,49 @@ async def test_a_request_without_any_key_is_rejected(make_bench: MakeBench) -> N
     assert bench.delivered() == 0
 
 
-async def test_a_backend_of_two_signals_keeps_the_series_of_the_other() -> None:
-    """Logs and traces to one backend share a label and nothing else."""
+def _latency_of_b(metrics: Metrics) -> float:
+    return metrics.value("otelcol_loadbalancer_backend_latency", endpoint="b:1")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("lb", Signal.LOGS), ("lb", Signal.TRACES)),
+        (("lb/1", Signal.TRACES), ("lb/2", Signal.TRACES)),
+    ],
+)
+def test_a_backend_that_one_exporter_drops_keeps_the_series_of_another(
+    one: tuple[str, Signal], other: tuple[str, Signal]
+) -> None:
+    """Exporters, or signals of one, count an endpoint together: when one drops it, what
+    the other counted is still shown, and nothing of the one."""
     metrics = Metrics()
-    series = EndpointSeries(metrics)
-    logs, traces = (
-        RouterMetrics(metrics, "lb", signal=signal, endpoints=series).backend("b:1")
-        for signal in (Signal.LOGS, Signal.TRACES)
+    first, second = (
+        RouterMetrics(metrics.child(), name, signal=signal).backend("b:1")
+        for name, signal in (one, other)
     )
-    traces.exporter.sent.add(5)
-    logs.remove()
-    assert metrics.value("otelcol_exporter_sent_spans", exporter="lb/b:1") == 5
-    assert b'otelcol_exporter_sent_log_records_total{exporter="lb/b:1"}' not in (
-        metrics.expose()
-    )
+    first.tried(DELIVERED, items=2, took_ms=1.0)
+    second.tried(DELIVERED, items=5, took_ms=1.0)
+    assert _latency_of_b(metrics) == 2
+    first.remove()
+    assert _latency_of_b(metrics) == 1
+    outcome = "otelcol_loadbalancer_backend_outcome"
+    assert metrics.value(outcome, endpoint="b:1", success="true") == 1
+    sent = "otelcol_exporter_sent_spans"
+    assert metrics.value(sent, exporter=f"{other[0]}/b:1") == 5
+    assert metrics.value(sent) == 5
+    assert "otelcol_exporter_sent_log_records_total" not in metrics.expose().decode()
+    second.remove()
+    assert _latency_of_b(metrics) == 0
+
+
+def test_the_rings_of_several_signals_are_told_apart() -> None:
+    """Each signal of an exporter has its own series of the digest."""
+    metrics = Metrics()
+    for value, signal in enumerate(Signal, start=1):
+        RouterMetrics(metrics.child(), "lb", signal=signal).ring_hash.set(value)
+    found = [
+        metrics.value("tailring_router_ring_hash", exporter="lb", data_type=one.value)
+        for one in Signal
+    ]
+    assert found == [1, 2, 3]

@@ -97,7 +97,7 @@ RING_HASH = MetricSpec(
     name="tailring_router_ring_hash",
     kind="gauge",
     across="each",
-    labels=("exporter",),
+    labels=("exporter", "data_type"),
     help="The first 12 hex digits of the ring's digest, as a number; 0 without"
     " backends. Routers of one fleet that differ send items of one trace to different"
     " backends: alert when max and min over the routers are apart for minutes.",
@@ -113,17 +113,19 @@ class RouterMetrics:
         exporter: str,
         *,
         signal: Signal = Signal.TRACES,
-        endpoints: EndpointSeries | None = None,
     ) -> None:
-        """``endpoints`` is shared by all exporters of a process."""
+        """``metrics`` is the exporter's own: others add to series of its names only
+        through a child of their own, and what it ends is none of theirs."""
         self.registry = metrics
-        self.endpoints = endpoints or EndpointSeries(metrics)
+        self.endpoints = EndpointSeries(metrics)
         self.exporter = exporter
         self.signal = signal
         self.received = metrics.counter(RECEIVED[signal], exporter=exporter)
         self.moved = metrics.counter(MOVED[signal], exporter=exporter)
         self.retried = metrics.counter(RETRIED[signal], exporter=exporter)
-        self.ring_hash = metrics.gauge(RING_HASH, exporter=exporter)
+        self.ring_hash = metrics.gauge(
+            RING_HASH, exporter=exporter, data_type=signal.value
+        )
         self.doubted = metrics.counter(DOUBTED[signal], exporter=exporter)
         self._left = {
             door: metrics.counter(LEFT[signal], exporter=exporter, door=door.value)
