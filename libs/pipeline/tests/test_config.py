@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from pydantic import ValidationError
@@ -14,10 +14,10 @@ from tailring_pipeline import (
     NopConfig,
     QueueConfig,
     RetryConfig,
-    TopLevelQueue,
+    TopLevelQueueConfig,
     TopLevelRetryConfig,
 )
-from tailring_runtime.config import ConfigModel
+from tailring_runtime.config import NULL_IS_EMPTY, ConfigModel
 
 S = 1_000_000_000
 
@@ -31,7 +31,7 @@ def _problem(model: type[ConfigModel], written: dict[str, Any]) -> str:
 class _Exporter(ConfigModel):
     """Both places where a queue can stand."""
 
-    sending_queue: TopLevelQueue = None
+    sending_queue: Annotated[TopLevelQueueConfig | None, NULL_IS_EMPTY] = None
     own: QueueConfig = QueueConfig()
 
 

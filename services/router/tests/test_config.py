@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from tailring_pipeline import Signal
 from tailring_router.config import LoadBalancingConfig
 
+_CONSUMERS = "sending_queue.num_consumers"
 STATIC = {"static": {"hostnames": ["a", "b"]}}
 
 
@@ -141,6 +142,46 @@ def test_a_dns_name_without_a_port_is_worth_a_warning() -> None:
     service = {"resolver": {"dns": {"hostname": "_otlp._tcp.x"}}}
     assert list(LoadBalancingConfig.model_validate(service).advice()) == []
     assert list(_read().advice()) == []
+
+
+def _idle_keys(level1: object, level2: dict[str, Any]) -> list[str]:
+    keys = {} if level1 is None else {"sending_queue": level1}
+    config = _read(protocol={"otlp": {"sending_queue": level2}}, **keys)
+    return [one.split()[0] for one in config.advice() if "has no effect" in one]
+
+
+@pytest.mark.parametrize(
+    ("level1", "level2", "idle"),
+    [
+        (None, {"queue_size": 5, "block_on_overflow": True}, []),
+        ({}, {}, []),
+        ({"enabled": False, "num_consumers": 5}, {"queue_size": 5}, []),
+        ({"wait_for_result": True}, {"queue_size": 5, "block_on_overflow": True}, []),
+        (
+            {},
+            {"queue_size": 5, "block_on_overflow": False, "sizer": "items"},
+            [
+                "protocol.otlp.sending_queue.queue_size",
+                "protocol.otlp.sending_queue.block_on_overflow",
+            ],
+        ),
+        ({"num_consumers": 10}, {}, [_CONSUMERS]),
+        ({"num_consumers": 10, "queue_size": 5}, {}, []),
+        (
+            {"num_consumers": 4096, "sizer": "items"},
+            {},
+            [_CONSUMERS],
+        ),
+        ({"num_consumers": 4097, "sizer": "bytes"}, {}, []),
+        ({"num_consumers": 9, "storage": "file_storage"}, {}, [_CONSUMERS]),
+    ],
+)
+def test_keys_of_queues_without_effect_are_worth_a_warning(
+    level1: object, level2: dict[str, Any], idle: list[str]
+) -> None:
+    """Behind a queue that acknowledges level 2 has no bound of its own, and level 1 has
+    no few consumers: whoever writes them is told."""
+    assert _idle_keys(level1, level2) == idle
 
 
 def test_a_queue_without_retry_is_worth_a_warning() -> None:

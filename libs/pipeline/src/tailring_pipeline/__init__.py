@@ -39,7 +39,6 @@ from tailring_pipeline.queue_batch_config import QueueBatchConfig
 from tailring_pipeline.queue_config import (
     QueueConfig,
     Sizer,
-    TopLevelQueue,
     TopLevelQueueConfig,
 )
 from tailring_pipeline.retry import HURRIED_WAIT_MAX_S, Retry
@@ -105,7 +104,6 @@ __all__ = [
     "Store",
     "Ticket",
     "TooLarge",
-    "TopLevelQueue",
     "TopLevelQueueConfig",
     "TopLevelRetryConfig",
     "Unwritable",

@@ -2,7 +2,7 @@
 
 In an exporter the queue is on by default (`QueueConfig`); at the top level of
 ``loadbalancing`` it is off when the key is absent and on when it is there in any form
-but ``enabled: false`` (`TopLevelQueue`).
+but ``enabled: false`` (`TopLevelQueueConfig`, or None).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tailring_runtime.config import (
     StorageExtension,
 )
 
-__all__ = ["QueueConfig", "Sizer", "TopLevelQueue", "TopLevelQueueConfig"]
+__all__ = ["QueueConfig", "Sizer", "TopLevelQueueConfig"]
 
 Sizer = Literal["requests", "items", "bytes"]
 
@@ -119,7 +119,3 @@ class TopLevelQueueConfig(QueueConfig):
     def acknowledges_early(self) -> bool:
         """Whether a batch is acknowledged as soon as it is queued."""
         return self.enabled and not self.wait_for_result
-
-
-# For the top level of ``loadbalancing``: absent is None, ``sending_queue:`` is a queue.
-TopLevelQueue = Annotated[TopLevelQueueConfig | None, NULL_IS_EMPTY]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
@@ -19,16 +19,25 @@ from tailring_pipeline import (
     KINDS,
     QueueConfig,
     Signal,
-    TopLevelQueue,
     TopLevelQueueConfig,
     TopLevelRetryConfig,
 )
 from tailring_resolvers import ResolverConfig, backend_names
 from tailring_router.partition import BY_TRACE
-from tailring_runtime.config import ConfigModel, Duration, Int, Text, TextList
+from tailring_runtime.config import (
+    NULL_IS_EMPTY,
+    Bool,
+    ConfigModel,
+    Duration,
+    Int,
+    Text,
+    TextList,
+)
 
 __all__ = ["ROUTING_KEYS", "BackendConfig", "LoadBalancingConfig", "ProtocolConfig"]
 
+# Deliveries at once of a level-1 queue that is on disk or bounded in items or bytes.
+CONSUMERS_MIN: Final = 4096
 _GENERATION: Final[TypeAdapter[int]] = TypeAdapter(Int)
 # What each signal may be routed by, the default first; upstream's words for the rest.
 ROUTING_KEYS: Final[Mapping[Signal, tuple[str, ...]]] = MappingProxyType(
@@ -42,6 +51,28 @@ ROUTING_KEYS: Final[Mapping[Signal, tuple[str, ...]]] = MappingProxyType(
 
 class BackendQueueConfig(QueueConfig):
     """``protocol.otlp.sending_queue``: one queue a backend, in memory."""
+
+    enabled: Bool = Field(
+        default=True,
+        description="Written as `true` it also acknowledges as soon as a batch is"
+        " queued, if there is no level-1 queue; unwritten, callers wait for the"
+        " delivery. Off: no bound but that of 64 MiB a backend.",
+    )
+    num_consumers: Int = Field(
+        default=10, description="How many requests to one backend are under way."
+    )
+    queue_size: Int = Field(
+        default=1000,
+        description="How much waits for one backend, in `sizer`s; whatever it says, at"
+        " most 64 MiB (or as many bytes as are written) and 1 GiB for all backends of a"
+        " signal. Without effect behind a level-1 queue that acknowledges, which is the"
+        " bound then.",
+    )
+    block_on_overflow: Bool = Field(
+        default=False,
+        description="A full queue lets its callers wait instead of refusing them."
+        " Without effect behind a level-1 queue that acknowledges.",
+    )
 
     refused: ClassVar[Mapping[str, str]] = {
         "storage": (
@@ -72,6 +103,34 @@ class BackendConfig(OtlpExporterConfig):
         default="placeholder:4317",
         description="Not used, but checked, as upstream: every backend has its own.",
     )
+
+
+class RoutingQueueConfig(TopLevelQueueConfig):
+    """``sending_queue`` of the load balancer itself: requests before they are routed.
+
+    A request is in the queue until all of its parts are delivered. With few consumers a
+    backend that is away would soon have a part in the hands of each, and nothing would
+    get to the others. A queue on disk bounds by itself what is in memory.
+    """
+
+    enabled: Bool = Field(
+        default=True,
+        description="Off: as if the key were not there. On in any form of the key: a"
+        " request is acknowledged as soon as it is queued, unless `wait_for_result`.",
+    )
+    num_consumers: Int = Field(
+        default=10,
+        description="How many requests are delivered at once, and never fewer than"
+        " `queue_size` (4096 where that counts items or bytes, or with `storage`), so"
+        " that one backend that is away holds up no others.",
+    )
+
+    @property
+    def consumers_min(self) -> int:
+        """How many deliveries run at once, however few the file wants."""
+        if self.sizer == "requests" and self.storage is None:
+            return self.queue_size
+        return CONSUMERS_MIN
 
 
 class ProtocolConfig(ConfigModel):
@@ -113,7 +172,7 @@ class LoadBalancingConfig(ConfigModel):
         description="Level 1: route again what a backend did not take, on the ring"
         " of that moment. Only parts that failed are sent again.",
     )
-    sending_queue: TopLevelQueue = Field(
+    sending_queue: Annotated[RoutingQueueConfig | None, NULL_IS_EMPTY] = Field(
         default=None,
         description="Level 1: a queue of requests that are not routed yet. Off unless"
         " the key is there.",
@@ -172,7 +231,7 @@ class LoadBalancingConfig(ConfigModel):
         return RoutingRule(KINDS[signal], key, self.routing_attributes)
 
     @property
-    def level1_queue(self) -> TopLevelQueueConfig | None:
+    def level1_queue(self) -> RoutingQueueConfig | None:
         """The queue in front of routing; None when it is off."""
         queue = self.sending_queue
         return queue if queue is not None and queue.enabled else None
@@ -192,9 +251,31 @@ class LoadBalancingConfig(ConfigModel):
                 "sending_queue is on and retry_on_failure is off: a request that every"
                 " backend's own retries gave up is dropped"
             )
+        yield from self._idle_queue_keys()
         bare = dns is not None and not dns.port and not dns.of_services
         if bare and self.ring_generation == 3:
             yield (
                 "resolver.dns has no port: the ring is that of bare addresses; routers"
                 " that write one route differently"
             )
+
+    def _idle_queue_keys(self) -> Iterable[str]:
+        """Keys of queues that are written and change nothing."""
+        level1 = self.level1_queue
+        if level1 is None:
+            return
+        wanted, least = level1.num_consumers, level1.consumers_min
+        if "num_consumers" in level1.model_fields_set and wanted <= least:
+            yield (
+                f"sending_queue.num_consumers has no effect: up to {least} requests are"
+                " delivered at once, so that a backend that is away holds up no others"
+            )
+        written = self.protocol.otlp.sending_queue.model_fields_set
+        if not level1.acknowledges_early:
+            return
+        for key in ("queue_size", "block_on_overflow"):
+            if key in written:
+                yield (
+                    f"protocol.otlp.sending_queue.{key} has no effect: sending_queue"
+                    " has acknowledged what waits for a backend, and is its bound"
+                )

@@ -18,13 +18,12 @@ from tailring_pipeline import (
     QueueBatchConfig,
     SendingQueue,
     Store,
-    TopLevelQueueConfig,
 )
 from tailring_resolvers import StaticResolver, build_resolver
 from tailring_router.backend_state import BackendState
 from tailring_router.balancer import BalancerSettings, LoadBalancer
 from tailring_router.client import Client, ForwarderSettings
-from tailring_router.config import LoadBalancingConfig
+from tailring_router.config import LoadBalancingConfig, RoutingQueueConfig
 from tailring_router.delivery import Dispatcher
 from tailring_router.fleet import Fleet, FleetSettings
 from tailring_router.metrics import Door, RouterMetrics
@@ -38,8 +37,6 @@ __all__ = ["LoadBalancingExporter"]
 _NS_PER_S = 1_000_000_000
 # How long a removed backend is still sent to when its calls have no limit.
 _RETIRE_DEFAULT_S = 5.0
-# Deliveries at once of a level-1 queue that is on disk or bounded in items or bytes.
-_CONSUMERS_MAX = 4096
 _NO_BOUND = 1 << 62
 # Long enough for tasks that wait for nothing but their turn.
 _MOMENT_S = 1.0
@@ -105,7 +102,7 @@ class LoadBalancingExporter:
         self.exclusive = store is not None
 
     def _queue_of(
-        self, level1: TopLevelQueueConfig, store: Store | None
+        self, level1: RoutingQueueConfig, store: Store | None
     ) -> SendingQueue:
         registry, signal = self._metrics.registry, self._metrics.signal
         return SendingQueue(
@@ -205,19 +202,10 @@ class LoadBalancingExporter:
         return self.topology.shares()
 
 
-def _at_once(queue: TopLevelQueueConfig) -> TopLevelQueueConfig:
-    """Level 1's queue with a consumer for each request that it may hold.
-
-    A request is in the queue until all of its parts are delivered. With few consumers a
-    backend that is away would soon have a part in the hands of each, and nothing would
-    get to the others. A queue on disk bounds by itself what is in memory.
-    """
-    consumers = _CONSUMERS_MAX
-    if queue.sizer == "requests" and queue.storage is None:
-        consumers = queue.queue_size
-    return queue.model_copy(
-        update={"num_consumers": max(queue.num_consumers, consumers)}
-    )
+def _at_once(queue: RoutingQueueConfig) -> RoutingQueueConfig:
+    """Level 1's queue with as many consumers as it needs."""
+    consumers = max(queue.num_consumers, queue.consumers_min)
+    return queue.model_copy(update={"num_consumers": consumers})
 
 
 def _batching(
