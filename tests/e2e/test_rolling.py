@@ -57,28 +57,33 @@ async def _press(
         return await pressing
 
 
-def _restart(router: Service, folder: Path) -> Child:
+def _restart(router: Service, child: Child, *, log: Path) -> Child:
     """SIGTERM, wait for a clean end, start it again with the same file."""
-    router.child.send(signal.SIGTERM)
-    assert router.child.wait() == 0, router.child.log()
-    again = Child(router.child.command, log=folder / f"again-{router.grpc_port}.log")
+    child.send(signal.SIGTERM)
+    assert child.wait() == 0, child.log()
+    again = Child(child.command, log=log)
     again.wait_ready(http_ok(f"http://127.0.0.1:{router.health_port}/readyz"))
     return again
 
 
 async def test_a_rolling_restart_of_two_routers_loses_nothing(tmp_path: Path) -> None:
     """A client with retries over two routers that are restarted one after the other,
-    twice: every span arrives exactly once, and each stop is clean."""
+    twice round: every span arrives exactly once, and each stop is clean."""
     load = Load(40_000, seed=5, traces_per_request=25)
     async with _sinks(load, 3) as (tally, backends):
         with _router(tmp_path, backends) as one, _router(tmp_path, backends) as two:
             started: list[Child] = []
 
             async def roll() -> None:
-                """One router after the other."""
-                for router in (one, two):
-                    again = await asyncio.to_thread(_restart, router, tmp_path)
-                    started.append(again)
+                """One router after the other, and once more."""
+                present = [one.child, two.child]
+                for turn in range(2):
+                    for place, router in enumerate((one, two)):
+                        log = tmp_path / f"again-{place}-{turn}.log"
+                        present[place] = await asyncio.to_thread(
+                            _restart, router, present[place], log=log
+                        )
+                started.extend(present)
 
             pressed = await _press([one.target, two.target], load, roll)
             codes = [await asyncio.to_thread(child.stop) for child in started]

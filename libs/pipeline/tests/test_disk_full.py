@@ -21,9 +21,9 @@ async def test_a_full_disk_refuses_at_the_door(tmp_path: Path) -> None:
         with capture_logs() as logs, pytest.raises(Refused, match="No space left") as e:
             await rig.consume(batch(2))
         assert e.value.reason == "storage_full"
-        assert [line["event"] for line in logs] == [
-            "Dropping data because sending_queue is full"
-        ]
+        (line,) = logs
+        assert line["event"] == "Dropping data because sending_queue is full"
+        assert line["refused"] is True
         assert rig.value("tailring_storage_write_failures") == 1
         assert rig.value("otelcol_exporter_enqueue_failed_spans") == 1
         rig.disk.full = False

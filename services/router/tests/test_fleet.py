@@ -16,6 +16,7 @@ from services.router.tests.rig import (
     MakeBench,
     within,
 )
+from structlog.testing import capture_logs
 
 from tailring_pipeline import Refused, RetryConfig
 from tailring_resolvers import Endpoint
@@ -170,9 +171,13 @@ async def test_all_backends_together_have_a_limit_of_bytes(
         forwarder={"sends_max": 1}, queued_bytes_max=2 * len(BATCH.payload)
     )
     fleet.update(endpoints(2))
-    for _ in range(6):
-        fleet.dispatch(BATCH.payload, now_ns=0)
-        await asyncio.sleep(0.005)
+    with capture_logs() as logs:
+        for _ in range(6):
+            fleet.dispatch(BATCH.payload, now_ns=0)
+            await asyncio.sleep(0.005)
+    told = "Dropping data because sending_queue is full"
+    # Who reads "dropping" sees that its sender still has it.
+    assert {line["refused"] for line in logs if line["event"] == told} == {True}
     for part in fleet.dispatch(BATCH.payload, now_ns=0):
         assert part.result.result().reason == "queue_full"
     client.release()

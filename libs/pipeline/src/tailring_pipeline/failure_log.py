@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tailring_pipeline.consumer import Refused, Rejected
@@ -30,11 +31,14 @@ class FailureLog:
         log: FilteringBoundLogger,
         level: str = "error",
         interval_s: float = INTERVAL_S,
+        facts: Mapping[str, object] | None = None,
     ) -> None:
+        """``facts`` are fields of every line."""
         self._message = message
         self._log = log
         self._level = level
         self._interval_s = interval_s
+        self._facts = dict(facts or {})
         self._next_s: float | None = None
         self._failures = 0
         self._items = 0
@@ -56,9 +60,14 @@ class FailureLog:
         error = self._last
         if error is None:
             return
-        fields = {"reason": error.reason, "error": error.detail}
-        counts = {"failures": self._failures, "items": self._items}
-        getattr(self._log, self._level)(self._message, **fields, **counts)
+        fields: dict[str, object] = {
+            **self._facts,
+            "reason": error.reason,
+            "error": error.detail,
+            "failures": self._failures,
+            "items": self._items,
+        }
+        getattr(self._log, self._level)(self._message, **fields)
         self._failures = 0
         self._items = 0
         self._last = None

@@ -53,7 +53,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SendingQueue", "SendingStatistics"]
 
-# Upstream's words, so that a search for them finds ours as well.
+# Upstream's words, so that a search for them finds ours as well. Here the caller is told
+# and still has the data, which the field says.
 FULL: Final = "Dropping data because sending_queue is full"
 
 
@@ -115,7 +116,8 @@ class SendingQueue:
         self._lost_acknowledged = 0
         self._dropping = FailureLog("Exporting failed. Dropping data.", log=self._log)
         self._rejecting = FailureLog("Exporting failed. Rejecting data.", log=self._log)
-        self._full = FailureLog(FULL, log=self._log)
+        refused = {"refused": True}
+        self._full = FailureLog(FULL, log=self._log, facts=refused)
         if config.enabled:
             metrics.watch_queue(self._size, capacity=config.queue_size)
         metrics.watch_in_flight(lambda: self._consumers)

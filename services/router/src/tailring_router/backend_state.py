@@ -1,4 +1,9 @@
-"""One backend as an operator sees it: a snapshot, made when somebody looks."""
+"""One backend as an operator sees it: a snapshot, made when somebody looks.
+
+Counts and latencies are since the backend was added (its latency: also what other
+connections of the same exporter to that address saw); for those of a while ago and of
+now there are the metrics.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +32,8 @@ class BackendState:
     items_sent: int
     items_send_failed: int
     items_enqueue_failed: int
-    latency_p50_ms: float
-    latency_p99_ms: float
+    latency_p50_ms_since_start: float
+    latency_p99_ms_since_start: float
     last_failure: str
     last_failure_age_s: float | None
 
@@ -56,8 +61,8 @@ def state_of(
         items_sent=counted.sent.value,
         items_send_failed=counted.send_failed.value,
         items_enqueue_failed=counted.enqueue_failed.value,
-        latency_p50_ms=quantile_ms(metrics.latency, 0.5),
-        latency_p99_ms=quantile_ms(metrics.latency, 0.99),
+        latency_p50_ms_since_start=quantile_ms(metrics.latency, 0.5),
+        latency_p99_ms_since_start=quantile_ms(metrics.latency, 0.99),
         last_failure=f"{failed[0].reason}: {failed[0].detail}" if failed else "",
         last_failure_age_s=now_s - failed[1] if failed else None,
     )

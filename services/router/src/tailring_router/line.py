@@ -80,8 +80,12 @@ class Line:
             level="info",
         )
         self._failing = FailureLog("Exporting failed. Rejecting data.", log=log)
-        # As level 1 says it of its own queue.
-        self._full = FailureLog("Dropping data because sending_queue is full", log=log)
+        # As level 1 says it of its own queue: the sender is told, and still has it.
+        self._full = FailureLog(
+            "Dropping data because sending_queue is full",
+            log=log,
+            facts={"refused": True},
+        )
         self._connect = connect
         self._client: Client | None = None
         self._turns = 0
