@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SendingQueue", "SendingStatistics"]
 
-# Upstream's words, so that a search for them finds ours as well. Here the caller is told
-# and still has the data, which the field says.
+# Upstream's words, so that a search for them finds ours as well. Here the caller is
+# told and still has the data, which the field ``refused`` says.
 FULL: Final = "Dropping data because sending_queue is full"
 
 
