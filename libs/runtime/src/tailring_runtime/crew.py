@@ -36,13 +36,15 @@ class Child:
         # The configuration that it runs, as it was sent.
         self.payload = b""
         self._gone = False
+        self._ending = False
         # As it told them last.
         self.families: list[Family] = []
 
     @classmethod
-    async def start(cls, module: str, name: str, task: object) -> Child:
-        """Start a child with its task; it has a process group of its own, so that
-        Ctrl-C in a terminal reaches the supervisor alone."""
+    async def start(cls, module: str, name: str) -> Child:
+        """Start a child, which waits for its task; it has a process group of its own,
+        so that Ctrl-C in a terminal reaches the supervisor alone. Raises OSError when
+        no process can be made."""
         ours, theirs = socket.socketpair()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -57,9 +59,7 @@ class Child:
             raise
         finally:
             theirs.close()
-        child = cls(process, await Channel.over(ours))
-        child._channel.send(task)
-        return child
+        return cls(process, await Channel.over(ours))
 
     @property
     def pid(self) -> int:
@@ -75,6 +75,22 @@ class Child:
     def ready(self) -> bool:
         """Whether it said last that it may be sent work."""
         return self.report is not None and self.report.ready
+
+    @property
+    def stays(self) -> bool:
+        """Whether it lives, as far as is known, and was not told to `end`."""
+        return not self._gone and not self._ending
+
+    def give(self, task: object) -> None:
+        """Send the task, once."""
+        self._channel.send(task)
+
+    def end(self, *, grace_s: float) -> None:
+        """Have it drain and end; after ``grace_s`` it is killed."""
+        self._ending = True
+        self.send_signal(signal.SIGTERM)
+        loop = asyncio.get_running_loop()
+        loop.call_later(grace_s, self.send_signal, signal.SIGKILL)
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal, if it still runs."""

@@ -58,6 +58,8 @@ __all__ = ["RESTARTS", "WORKERS", "Supervisor"]
 METRICS_TIMEOUT_S = 2.0
 # What a stop may take beyond the workers' own deadline before they are killed.
 KILL_MARGIN_S = 2.0
+# Between two looks at the workers: their ends and beats have no event in common.
+LOOK_S = 0.05
 
 WORKERS = MetricSpec(
     "tailring_workers",
@@ -106,8 +108,8 @@ class Supervisor:
 
     @property
     def children(self) -> list[Child]:
-        """The workers that live now, by their place."""
-        return [child for child in self._places if child is not None]
+        """The workers that live and stay, by their place."""
+        return [child for child in self._processes if child.stays]
 
     async def run(self) -> int:
         """Until stopped, or until a worker's end is the end of all; the exit code.
@@ -165,9 +167,10 @@ class Supervisor:
     async def _start(self, place: int) -> Child:
         settings = self._settings.for_worker(place)
         name = f"{self._service}-{place}"
-        task = Work(settings, self.plan.payload)
-        child = await Child.start(self._module, name, task)
-        child.payload = task.payload
+        child = await Child.start(self._module, name)
+        # No await from here on: whoever changes the plan later finds it in its place.
+        child.payload = self.plan.payload
+        child.give(Work(settings, child.payload))
         self._places[place] = child
         self._log.info("worker started", worker=place, pid=child.pid)
         return child
@@ -209,7 +212,25 @@ class Supervisor:
         if not same(was, wanted):
             logs.configure(wanted.settings())
 
+    async def wait_change(self) -> None:
+        """Return when other workers may live than now."""
+        await asyncio.sleep(LOOK_S)
+
+    def replace(self, child: Child) -> None:
+        """End that worker, so that another one starts with the plan."""
+        self._log.error("worker cannot go back and is replaced", pid=child.pid)
+        child.end(grace_s=self._drain_limit_s)
+
     # ------------------------------------------------------------ all of them
+
+    @property
+    def _processes(self) -> list[Child]:
+        """All that there are, those that are about to end included."""
+        return [child for child in self._places if child is not None]
+
+    @property
+    def _drain_limit_s(self) -> float:
+        return self._settings.drain_timeout_s + OVERRUN_MAX_S + KILL_MARGIN_S
 
     @property
     def _started(self) -> bool:
@@ -226,8 +247,7 @@ class Supervisor:
             self.telemetry.health.move(State.DRAINING)
         self._log.info("draining workers", timeout_s=self._settings.drain_timeout_s)
         self._signal(signal.SIGTERM)
-        limit_s = self._settings.drain_timeout_s + OVERRUN_MAX_S + KILL_MARGIN_S
-        if await self._gone(limit_s, self._stop.wait_abandon()):
+        if await self._gone(self._drain_limit_s, self._stop.wait_abandon()):
             return
         self._log.warning("workers are stopped at once")
         self._signal(signal.SIGTERM)
@@ -235,25 +255,24 @@ class Supervisor:
             self._signal(signal.SIGKILL)
 
     async def _all_running(self) -> None:
-        # Their beats have no event in common.
         while not all(it and it.was_running for it in self._places):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(LOOK_S)
 
     async def _gone(self, limit_s: float, unless: Coroutine[Any, Any, Any]) -> bool:
         async def wait() -> None:
             """Until no worker is left."""
-            while self.children:  # noqa: ASYNC110 - exits without a common event
-                await asyncio.sleep(0.05)
+            while self._processes:  # noqa: ASYNC110 - exits without a common event
+                await asyncio.sleep(LOOK_S)
 
         try:
             async with asyncio.timeout(limit_s):
                 await _first(wait(), unless)
         except TimeoutError:
             return False
-        return not self.children
+        return not self._processes
 
     def _signal(self, number: signal.Signals) -> None:
-        for child in self.children:
+        for child in self._processes:
             child.send_signal(number)
 
     # ------------------------------------------------------------ what is shown
@@ -295,7 +314,8 @@ async def _first(*works: Coroutine[Any, Any, Any]) -> None:
 
 async def make_plan(module: str, origin: Origin) -> Plan | Refusal | int:
     """Have a child read the configuration; its exit code when it could not say."""
-    child = await Child.start(module, "plan", MakePlan(origin))
+    child = await Child.start(module, "plan")
+    child.give(MakePlan(origin))
     try:
         plan: Plan | Refusal = await child.first_answer()
     except EOFError:
