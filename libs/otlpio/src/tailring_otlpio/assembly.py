@@ -132,9 +132,18 @@ class Assembly:
         self._metrics = metrics
         self._makers = makers or Makers()
         self._counted: dict[int, Metrics] = {}
+        self._made: list[Metrics] = []
+        try:
+            self._make()
+        except BaseException:
+            self.discard()
+            raise
+
+    def _make(self) -> None:
+        config = self.config
         self.extensions = Extensions(
             config,
-            metrics=metrics,
+            metrics=self._metrics,
             makers=self._makers.extensions,
             kept=self._heritage.extensions(),
         )
@@ -180,6 +189,7 @@ class Assembly:
         """Let receivers that go on feed these pipelines, and parts that adopt a block
         follow it: one step, without waiting. Returned are the ways that led to what is
         replaced; requests may still be on them."""
+        self._made.clear()
         left = [
             self.inlets[key].point(fan_out(heads)) for key, heads in self._feeds.items()
         ]
@@ -198,9 +208,17 @@ class Assembly:
         if counted is not None:
             self._metrics.retire(counted)
 
+    def discard(self) -> None:
+        """The parts that were made for this assembly will never live: nothing that
+        they count is shown."""
+        for metrics in self._made:
+            self._metrics.drop(metrics)
+        self._made.clear()
+
     def _own_metrics(self, make: Callable[[Metrics], PartT]) -> PartT:
         """A part that counts in metrics of its own, as it may be replaced one day."""
         metrics = self._metrics.child()
+        self._made.append(metrics)
         part = make(metrics)
         self._counted[id(part)] = metrics
         return part

@@ -143,8 +143,6 @@ class LiveAssembly:
         """Put ``config`` in force; whether anything has changed."""
         before = self.assembly
         after = self._live.build(config, Heritage(before, config, without=without))
-        if self._settings.worker is None:
-            self._check_free(set(self._live.endpoints(before.config).values()), config)
         fresh = _only(after.stages, beside=before.stages)
         leaving = _only(before.stages, beside=[*after.stages, without])
         exclusive = _exclusive(before, after, leaving)
@@ -152,12 +150,18 @@ class LiveAssembly:
             self.assembly = after
             after.take_over()
             return False
+        ending = False
         try:
+            if self._settings.worker is None:
+                known = set(self._live.endpoints(before.config).values())
+                self._check_free(known, config)
             if exclusive:
+                ending = True
                 await self._end(before, exclusive)
             await _start(fresh)
         except BaseException:
-            if exclusive:
+            after.discard()
+            if ending:
                 await self._restore(before, exclusive)
             raise
         self._take_over(after, _only(leaving, beside=[exclusive]))
@@ -198,9 +202,10 @@ class LiveAssembly:
             await self._change(before.config, without=ended)
         except Exception:  # noqa: BLE001 - nothing is left to go on with
             self._log.exception("the old configuration cannot go on, stopping")
+            signal.raise_signal(signal.SIGTERM)
+        finally:  # also when the process stops meanwhile: nobody waits in vain
             for inlet in before.inlets.values():
                 inlet.release()
-            signal.raise_signal(signal.SIGTERM)
 
     def _check_free(
         self, known: set[str], config: CollectorConfig | None = None

@@ -70,6 +70,10 @@ class Metrics:
         self._children.remove(child)
         self._departed.add(child.families(), living=self._living())
 
+    def drop(self, child: Metrics) -> None:
+        """A part never came to life: as if `child` had not been called."""
+        self._children.remove(child)
+
     def counter(self, spec: MetricSpec, /, **labels: str) -> Counter:
         """The counter of these labels; made at zero when it is new."""
         return cast(Counter, self._get(spec, labels, make=Counter))
