@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import yaml
 
@@ -34,6 +37,8 @@ from tailring_runtime.process import Identity
 from tailring_runtime.settings import Settings
 from tailring_runtime.telemetry import Telemetry
 from tailring_testkit import otlp
+from tailring_testkit.backend import Answer, Backend
+from tailring_testkit.receiver_rig import until
 
 REGISTRY = Registry(
     service="test",
@@ -180,3 +185,50 @@ async def test_a_stop_amid_a_change_that_is_undone_lets_requests_go_on(
         await live.settle()
         async with asyncio.timeout(5):
             assert await waiting == "draining"
+
+
+async def test_a_queue_whose_folder_changes_is_delivered_from_the_old_one(
+    tmp_path: Path,
+) -> None:
+    """What was acknowledged into the old folder waits for its backend there, and is
+    delivered when that comes."""
+    folders = [tmp_path / "old", tmp_path / "new"]
+    for folder in folders:
+        folder.mkdir()
+    async with Backend() as standing:
+        retries = {"initial_interval": "100ms", "multiplier": 1}
+        exporter = {"endpoint": standing.address, "retry_on_failure": retries}
+        written = tree(a=sized(1000) | exporter)
+        kept_on_disk(written, folders[0])
+        standing.script([Answer(grpc.StatusCode.UNAVAILABLE)] * 6)
+        async with running(written, tmp_path) as (live, telemetry):
+            (inlet,) = live.assembly.inlets.values()
+            await inlet.consume(Batch(SPAN, 1))
+            kept_on_disk(written, folders[1])
+            assert (await live.reload(loaded(written, tmp_path))).changed
+            await until(lambda: standing.span_count == 1)
+            sent = partial(telemetry.metrics.value, "otelcol_exporter_sent_spans")
+            await until(lambda: sent() == 1)
+
+
+async def test_what_stays_in_a_folder_that_is_left_is_told_with_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """When the process stops first, the log says which folder to configure again; a
+    service that does has the data."""
+    folders = [tmp_path / "old", tmp_path / "new"]
+    for folder in folders:
+        folder.mkdir()
+    written = tree(a=sized(1000))
+    kept_on_disk(written, folders[0])
+    first = copy.deepcopy(written)
+    async with running(written, tmp_path) as (live, _):
+        (inlet,) = live.assembly.inlets.values()
+        await inlet.consume(Batch(SPAN, 1))
+        kept_on_disk(written, folders[1])
+        assert (await live.reload(loaded(written, tmp_path))).changed
+    said = capsys.readouterr()
+    (line,) = [it for it in (said.out + said.err).splitlines() if "acknowledged" in it]
+    assert str(folders[0] / "exporter_otlp_a_traces") in line
+    async with running(first, tmp_path) as (live, telemetry):
+        assert telemetry.metrics.value("otelcol_exporter_queue_size") == 1

@@ -1,6 +1,6 @@
 """OTLP over gRPC and HTTP, in and out, on raw bytes."""
 
-from tailring_otlpio.assembly import Assembly, Makers, Making, Part
+from tailring_otlpio.assembly import Assembly
 from tailring_otlpio.auth_config import (
     BASIC_AUTH,
     BEARER_TOKEN_AUTH,
@@ -21,6 +21,7 @@ from tailring_otlpio.heritage import Heritage
 from tailring_otlpio.intake import ReceiverSettings
 from tailring_otlpio.json_requests import request_from_json
 from tailring_otlpio.live import Live, LiveAssembly
+from tailring_otlpio.making import Makers, Making, Part
 from tailring_otlpio.receiver import OtlpReceiver
 from tailring_otlpio.receiver_config import (
     GrpcServerConfig,

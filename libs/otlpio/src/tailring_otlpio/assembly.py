@@ -16,18 +16,16 @@ that name them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
-from tailring_otlpio.client_config import OtlpExporterConfig
-from tailring_otlpio.credentials import client_credentials
-from tailring_otlpio.exporter import OtlpExporter
-from tailring_otlpio.extensions import Extensions, MakeExtension
+from tailring_otlpio.extensions import Extensions, Stored
 from tailring_otlpio.heritage import Heritage
 from tailring_otlpio.inlet import Inlet, Way
 from tailring_otlpio.intake import ReceiverSettings
+from tailring_otlpio.making import MakeExporter, Makers, Making, Part, make_exporter
 from tailring_otlpio.receiver import OtlpReceiver
 from tailring_otlpio.receiver_config import OtlpReceiverConfig
 from tailring_pipeline import (
@@ -35,14 +33,9 @@ from tailring_pipeline import (
     BatchProcessor,
     BatchSettings,
     Consumer,
-    DebugConfig,
-    DebugExporter,
-    ExporterMetrics,
     MemoryLimiter,
     MemoryLimiterConfig,
     MemorySettings,
-    NopConfig,
-    NopExporter,
     Signal,
     Stage,
     fan_out,
@@ -56,46 +49,9 @@ from tailring_runtime.config import (
 from tailring_runtime.health import Health, State
 from tailring_runtime.metrics import Metrics
 
-__all__ = [
-    "Assembly",
-    "Chain",
-    "MakeExporter",
-    "MakeProcessor",
-    "Makers",
-    "Making",
-    "Part",
-]
+__all__ = ["Assembly", "Chain"]
 
 PartT = TypeVar("PartT", bound=Stage)
-
-
-class Part(Consumer, Stage, Protocol):
-    """What stands behind a receiver: it takes batches and has a life."""
-
-
-# From a component's id and its model (of the type it is registered for) to its part;
-# an exporter counts in the metrics that it is given, which are its own.
-MakeExporter = Callable[[Any, "Making"], Part]
-MakeProcessor = Callable[[ComponentId, Any, Consumer], Part]
-
-
-@dataclass(frozen=True, slots=True)
-class Making:
-    """What an exporter is made with beside its model."""
-
-    component: ComponentId
-    signal: Signal
-    metrics: Metrics
-    extensions: Extensions
-
-
-@dataclass(frozen=True, slots=True)
-class Makers:
-    """How the parts are made that only one service has, by their models."""
-
-    exporters: Mapping[type[ConfigModel], MakeExporter] = field(default_factory=dict)
-    processors: Mapping[type[ConfigModel], MakeProcessor] = field(default_factory=dict)
-    extensions: Mapping[type[ConfigModel], MakeExtension] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +158,13 @@ class Assembly:
         """Whether a part that goes on adopts a new block."""
         return bool(self._heritage.adoptions)
 
+    def stored(self, part: Stage) -> Stored | None:
+        """Where an exporter keeps its queue on disk, if it does."""
+        for key, exporter in self.exporters.items():
+            if exporter is part:
+                return self.extensions.stored.get(key)
+        return None
+
     def forget(self, part: Stage) -> None:
         """A part that was replaced has ended; what it counted is kept."""
         counted = self._counted.pop(id(part), None)
@@ -245,13 +208,20 @@ class Assembly:
             part = self._heritage.exporter(component, signal)
             if part is not None:
                 made[component, signal] = self._go_on(part)
+                self._keep_store(component, signal)
                 continue
             model = self.config.exporters[component]
-            make = self._makers.exporters.get(type(model), _exporter)
+            make = self._makers.exporters.get(type(model), make_exporter)
             made[component, signal] = self._own_metrics(
                 partial(self._exporter, make, model, component, signal)
             )
         return made
+
+    def _keep_store(self, component: ComponentId, signal: Signal) -> None:
+        assert self._heritage.before is not None
+        stored = self._heritage.before.extensions.stored.get((component, signal))
+        if stored is not None:
+            self.extensions.stored[component, signal] = stored
 
     def _make_chain(self, pipeline_id: ComponentId, pipeline: Pipeline) -> Chain:
         signal = Signal(pipeline_id.type)
@@ -379,27 +349,3 @@ class Assembly:
                 extensions=self.extensions, reuse_port=self._reuse_port
             ),
         )
-
-
-def _exporter(model: ConfigModel, making: Making) -> Part:
-    name = str(making.component)
-    metrics = ExporterMetrics(making.metrics, name, signal=making.signal)
-    match model:
-        case OtlpExporterConfig():
-            credentials = client_credentials(
-                model,
-                where=f"exporters::{name}",
-                metrics=making.metrics,
-                extensions=making.extensions,
-            )
-            store = making.extensions.store(
-                making.component, model.sending_queue, metrics=metrics
-            )
-            return OtlpExporter(
-                model, metrics=metrics, credentials=credentials, store=store
-            )
-        case DebugConfig():
-            return DebugExporter(model, metrics=metrics)
-        case NopConfig():
-            return NopExporter(metrics=metrics)
-    raise AssertionError(f"no exporter is made from {type(model).__name__}")

@@ -70,8 +70,6 @@ class OtlpExporter:
             log=log,
             store=store,
         )
-        # Of two that had the same folder on disk the first must have ended.
-        self.exclusive = store is not None
 
     @property
     def name(self) -> str:

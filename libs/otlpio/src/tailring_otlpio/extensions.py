@@ -8,6 +8,8 @@ still drain then. ``health_check`` is none of these: the process serves it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tailring_otlpio.auth_config import BasicAuthConfig, BearerTokenAuthConfig
@@ -19,6 +21,7 @@ from tailring_pipeline import (
     FileStorage,
     FileStorageConfig,
     QueueConfig,
+    Signal,
     Stage,
     Worker,
     file_storage_of,
@@ -26,7 +29,7 @@ from tailring_pipeline import (
 from tailring_runtime.config import CollectorConfig, ComponentId, ConfigModel
 from tailring_runtime.metrics import Metrics
 
-__all__ = ["Extension", "Extensions", "MakeExtension"]
+__all__ = ["Extension", "Extensions", "MakeExtension", "Stored"]
 
 # A part that starts first and ends last.
 Extension = Stage
@@ -46,6 +49,23 @@ _MAKERS: Mapping[type[ConfigModel], MakeExtension] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The queue of an exporter on disk."""
+
+    store: DiskStore
+    folder: Path
+
+    @property
+    def items(self) -> int:
+        """What it holds and what is not delivered."""
+        return self.store.held[1]
+
+    def shares_with(self, other: Stored) -> bool:
+        """Whether both want the same folder, whatever they call it."""
+        return self.folder.resolve() == other.folder.resolve()
+
+
 class Extensions:
     """Everything that ``service.extensions`` lists and that has a part."""
 
@@ -61,6 +81,7 @@ class Extensions:
         ``kept`` are parts of an earlier configuration that go on."""
         known = {**_MAKERS, **(makers or {})}
         self.parts: dict[ComponentId, Extension] = {}
+        self.stored: dict[tuple[ComponentId, Signal], Stored] = {}
         for component in config.service.extensions:
             model = config.extensions[component]
             if kept and component in kept:
@@ -88,4 +109,7 @@ class Extensions:
         if queue.storage is None or not queue.enabled:
             return None
         storage = self.find(queue.storage, FileStorage)
-        return storage.store(component, queue, metrics=metrics, park_s=park_s)
+        store = storage.store(component, queue, metrics=metrics, park_s=park_s)
+        folder = storage.client(component, metrics.signal)
+        self.stored[component, metrics.signal] = Stored(store, folder)
+        return store

@@ -24,10 +24,11 @@ from tailring_runtime.config import (
 )
 
 if TYPE_CHECKING:
-    from tailring_otlpio.assembly import Assembly, Chain, Part
+    from tailring_otlpio.assembly import Assembly, Chain
+    from tailring_otlpio.making import Part
     from tailring_otlpio.receiver import OtlpReceiver
 
-__all__ = ["Adopting", "Exclusive", "Heritage"]
+__all__ = ["Adopting", "Heritage"]
 
 
 @runtime_checkable
@@ -40,15 +41,6 @@ class Adopting(Protocol):
     def adopt(self, model: Any) -> None:
         """Follow what can be followed of ``model``; also told to a part that leaves,
         with the block of the one that replaces it."""
-
-
-@runtime_checkable
-class Exclusive(Protocol):
-    """A part of which two cannot live side by side."""
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether this part must have ended before the next one starts."""
 
 
 class Heritage:

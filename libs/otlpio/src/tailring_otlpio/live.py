@@ -8,7 +8,7 @@ How a new configuration is put in force:
 3. In one step the receivers that go on feed the new pipelines (`Inlet.point`).
 4. What was replaced ends in the background, when it is empty (`retirement`).
 
-A part of which two cannot live side by side (a queue on disk) is ended between 1 and 2,
+Two queues on disk cannot have the same folder: the old one is ended between 1 and 2,
 while requests wait at the door, bounded by the receivers' limits. When anything new
 cannot start, the old configuration goes on; a part that was ended for it is made again.
 
@@ -24,7 +24,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tailring_otlpio.assembly import Assembly
-from tailring_otlpio.heritage import Adopting, Exclusive, Heritage
+from tailring_otlpio.heritage import Adopting, Heritage
 from tailring_otlpio.inlet import Way
 from tailring_otlpio.retirement import RETIREMENTS_MAX, Retirement, end
 from tailring_pipeline import Stage
@@ -179,7 +179,9 @@ class LiveAssembly:
             inlet.release()  # those of receivers that were replaced
         ready = self._telemetry.health.state is State.RUNNING
         self._tell(ready)
-        self._retirement.retire(leaving, ways, ended=before.forget)
+        self._retirement.retire(
+            leaving, ways, ended=before.forget, stored=before.stored
+        )
 
     async def _end(self, before: Assembly, exclusive: Sequence[Stage]) -> None:
         """End parts of the assembly in force while requests wait at the door."""
@@ -262,11 +264,7 @@ def _exclusive(
         part
         for key, part in before.exporters.items()
         if id(part) in left
-        and _alone(part)
-        and key in after.exporters
-        and _alone(after.exporters[key])
+        and (was := before.extensions.stored.get(key)) is not None
+        and (will_be := after.extensions.stored.get(key)) is not None
+        and was.shares_with(will_be)
     ]
-
-
-def _alone(part: Stage) -> bool:
-    return isinstance(part, Exclusive) and part.exclusive

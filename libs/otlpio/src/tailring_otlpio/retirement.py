@@ -3,13 +3,19 @@
 They take no new requests and end along the flow of data, each when it is empty, however
 long that takes: what they have acknowledged is delivered or lost by its own retries, as
 if nothing had been replaced. When the process drains they are a stage like any other.
+
+A queue on disk whose folder nothing new reads is delivered too before it is closed.
+What is left of it when the process stops stays in the folder, and the log says where:
+it is delivered by whoever is configured with that folder again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
 
+from tailring_otlpio.extensions import Stored
 from tailring_otlpio.inlet import Way
 from tailring_pipeline import Stage
 from tailring_runtime.lifecycle import Hurrying
@@ -25,6 +31,9 @@ RETIREMENTS_MAX = 8
 # A part without a deadline gets one that never comes.
 NEVER_S = 10.0 * 365 * 86_400
 
+# How often a queue on disk is asked whether it is empty.
+LOOK_S = 0.2
+
 Groups = Sequence[Sequence[Stage]]
 
 
@@ -38,6 +47,8 @@ class Retirement:
         self._tasks = TaskSet("retirement", metrics=metrics)
         self._calls_s = calls_s
         self._parts: list[Stage] = []
+        self._stored: dict[int, Stored] = {}
+        self._draining = asyncio.Event()
         self._ended = Loss()
         self._log = get_logger()
 
@@ -58,11 +69,22 @@ class Retirement:
         ways: Sequence[Way],
         *,
         ended: Callable[[Stage], None],
+        stored: Callable[[Stage], Stored | None],
     ) -> None:
         """Let parts end in the background; ``ways`` led to them, ``ended`` is told of
-        each. ``groups`` are in data order, receivers first."""
+        each. ``groups`` are in data order, receivers first. ``stored`` knows what they
+        keep on disk."""
         if any(groups):
-            self._parts += [part for group in groups for part in group]
+            parts = [part for group in groups for part in group]
+            self._parts += parts
+            for part in parts:
+                if (queue := stored(part)) is not None:
+                    self._stored[id(part)] = queue
+                    self._log.warning(
+                        "nothing new reads this folder; what it holds is delivered now",
+                        folder=str(queue.folder),
+                        items=queue.items,
+                    )
             self._tasks.spawn(self._end(groups, ways, ended), name="replaced parts")
 
     async def _end(
@@ -72,16 +94,37 @@ class Retirement:
         await end([receivers], timeout_s=self._calls_s)
         for way in ways:
             await way.wait_idle()
-        await end(others, timeout_s=NEVER_S)
+        await end(others, timeout_s=NEVER_S, first=self._empty)
         for part in (part for group in groups for part in group):
             self._parts.remove(part)
+            self._tell_of_rest(part)
             if isinstance(part, Losing):
                 self._ended += part.loss
             ended(part)
         self._log.info("replaced parts have ended")
 
+    async def _empty(self, group: Sequence[Stage]) -> None:
+        """Let queues on disk be delivered, until the process drains: once closed, they
+        leave the rest where it is."""
+        queues = [self._stored[id(one)] for one in group if id(one) in self._stored]
+        while any(queue.items for queue in queues) and not self._draining.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._draining.wait()
+
+    def _tell_of_rest(self, part: Stage) -> None:
+        queue = self._stored.pop(id(part), None)
+        if queue is not None and queue.items:
+            self._log.warning(
+                "acknowledged data stays in a folder that is not configured any more;"
+                " configure it again to have it delivered",
+                folder=str(queue.folder),
+                items=queue.items,
+            )
+
     def hurry(self) -> None:
         """The process drains."""
+        self._draining.set()
         for part in self._parts:
             if isinstance(part, Hurrying):
                 part.hurry()
@@ -105,11 +148,20 @@ class Retirement:
         await self._tasks.close()
         for part in self._parts:
             await part.terminate()
+            self._tell_of_rest(part)
 
 
-async def end(groups: Groups, *, timeout_s: float) -> None:
-    """Drain parts along the flow of data, at most so long each group, and end them."""
+async def end(
+    groups: Groups,
+    *,
+    timeout_s: float,
+    first: Callable[[Sequence[Stage]], Awaitable[None]] | None = None,
+) -> None:
+    """Drain parts along the flow of data, at most so long each group, and end them;
+    ``first`` is waited for before a group is closed."""
     for group in groups:
+        if first is not None:
+            await first(group)
         for part in group:
             part.close()
         await asyncio.gather(*(part.join(timeout_s) for part in group))

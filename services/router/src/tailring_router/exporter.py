@@ -98,8 +98,6 @@ class LoadBalancingExporter:
             ),
         )
         self._queue = None if level1 is None else self._queue_of(level1, store)
-        # Of two that had the same folder on disk the first must have ended.
-        self.exclusive = store is not None
 
     def _queue_of(
         self, level1: RoutingQueueConfig, store: Store | None
