@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from tailring_otlpio import ReceiverSettings
 from tailring_testkit import otlp
 from tailring_testkit.backend import EXPORT_TRACES
 from tailring_testkit.otlp_clients import GrpcClient, HttpClient
@@ -144,6 +145,32 @@ async def test_a_client_that_leaves_before_its_message_is_no_timeout() -> None:
         waiting.cancel()
         await rig.wait_counts("grpc", Counts(failure=1))
         await served(rig)
+
+
+async def test_grpc_keeps_only_so_many_unfinished_messages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a process that has grown too large only as many calls wait for their message
+    as there is room for; the others are UNAVAILABLE, counted, and others are served."""
+    size = 100 << 20
+    monkeypatch.setattr("tailring_otlpio.grpc_server.resident_bytes", lambda: size)
+    settings = ReceiverSettings(bytes_in_flight_max=70 << 20)
+    keys = {"max_recv_msg_size_mib": 1}
+    async with receiver_rig(grpc=keys, settings=settings) as rig:
+        call: grpc.aio.StreamUnaryMultiCallable[bytes, bytes]
+        call = rig.grpc.channel.stream_unary(EXPORT_TRACES)
+        waiting: list[grpc.aio.StreamUnaryCall[bytes, bytes]]
+        waiting = [call() for _ in range(90)]
+        await asyncio.sleep(2.5)
+        assert not any(one.done() for one in waiting)
+        size = 171 << 20
+        await until(lambda: sum(one.done() for one in waiting) == 20)
+        await served(rig)
+        codes = [await one.code() for one in waiting if one.done()]
+        assert codes == [grpc.StatusCode.UNAVAILABLE] * 20
+        assert rig.counts("grpc") == Counts(accepted_spans=1, success=1, refused=20)
+        for one in waiting:
+            one.cancel()
 
 
 @pytest.mark.parametrize("door", ["grpc", "http"])

@@ -13,12 +13,15 @@ Rules:
   as final. And the core's limit of calls that wait to be looked at lies far above the
   intake's of requests in flight: its answer is CANCELLED, without a delay, and nobody
   counts it (its own limit is 1,000, which a burst of small requests reaches).
+* Messages that are not complete are bounded (`message_timeout`): the oldest are
+  answered UNAVAILABLE, so that clients send them again.
 
 It does not know what becomes of a request; that is the intake's.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final
@@ -37,8 +40,10 @@ from tailring_otlpio.rpc_status import STATUS_DETAILS, response_proto, status_pr
 from tailring_otlpio.services import EXPORT, SERVICE
 from tailring_otlpio.status import Answer, Outcome
 from tailring_otlpio.tls_grpc import server_credentials
+from tailring_pipeline import Refused
 from tailring_runtime.address import join_host_port, split_host_port
 from tailring_runtime.errors import StartError
+from tailring_runtime.process import resident_bytes
 
 __all__ = ["GrpcServer"]
 
@@ -90,12 +95,17 @@ class GrpcServer(grpc.GenericRpcHandler):
             self._handlers[EXPORT[signal]] = grpc.stream_unary_rpc_method_handler(
                 export
             )
-        self._messages = MessageTimeout(config.read_timeout / _NS_PER_S)
+        self._messages = MessageTimeout(
+            config.read_timeout / _NS_PER_S, room=self._room
+        )
         self._server: grpc.aio.Server | None = None
+        # How large the process was then.
+        self._began_bytes = 0
 
     async def start(self) -> None:
         """Listen; raises `StartError` when the address cannot be had."""
         await self.set_serving(False)
+        self._began_bytes = resident_bytes()
         server = grpc.aio.server(options=self._options)
         server.add_generic_rpc_handlers((self,))
         self._health.add_to(server)
@@ -139,6 +149,9 @@ class GrpcServer(grpc.GenericRpcHandler):
         except TimeoutError:
             lane.counted.ended(Outcome.FAILURE, 0)
             await _abort(context, status.too_slow())
+        except Refused as error:
+            lane.counted.ended(Outcome.REFUSED, 0)
+            await _abort(context, status.refused(error))
         if isinstance(payload, bytes):
             answer = await self._answer(payload, lane)
         else:
@@ -149,6 +162,15 @@ class GrpcServer(grpc.GenericRpcHandler):
         if answer.code is not grpc.StatusCode.OK:
             await _abort(context, answer)
         return response_proto(answer)
+
+    def _room(self) -> float:
+        """For how many messages; no limit while the process is as large as it may be
+        with what is in flight."""
+        admission = self._intake.admission
+        if resident_bytes() - self._began_bytes <= admission.bytes_max:
+            return math.inf
+        left = admission.bytes_max - admission.bytes
+        return left // self._config.request_bytes_max
 
     async def _admit(self, context: _Context, lane: Lane) -> None:
         """Return when the client may send; else the call is over (abort raises)."""
