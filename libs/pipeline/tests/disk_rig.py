@@ -18,6 +18,7 @@ from tailring_pipeline import (
     SendingQueue,
     StorageMetrics,
 )
+from tailring_pipeline.segment import read_at
 from tailring_pipeline.segment_log import SegmentLog
 from tailring_runtime.logs import get_logger
 from tailring_runtime.metrics import Metrics
@@ -36,12 +37,21 @@ class Disk:
 
     def __init__(self) -> None:
         self.full = False
+        # Error numbers of the next reads, which fail.
+        self.read_errors: list[int] = []
 
     def write(self, fd: int, buffers: Sequence[bytes]) -> int:
         """Write, or say that there is no room."""
         if self.full:
             raise OSError(28, "No space left on device")
         return os.writev(fd, buffers)
+
+    def read(self, path: Path, offset: int, nbytes: int) -> bytes:
+        """Read, or fail as often as was said."""
+        if self.read_errors:
+            number = self.read_errors.pop(0)
+            raise OSError(number, os.strerror(number), str(path))
+        return read_at(path, offset, nbytes)
 
 
 class Rig:
@@ -65,7 +75,9 @@ class Rig:
             DiskSettings(folder / "queue", lock_timeout_s=0, **settings),
             Room.of(config),
             metrics=StorageMetrics(self.metrics, "otlp", log=get_logger()),
-            segments=SegmentLog(folder / "queue", write=self.disk.write),
+            segments=SegmentLog(
+                folder / "queue", write=self.disk.write, read=self.disk.read
+            ),
         )
         self.queue = SendingQueue(
             config,

@@ -102,3 +102,30 @@ async def test_block_on_overflow_waits_for_room(tmp_path: Path) -> None:
         await waiting
         await rig.stop()
         assert [one.payload[:6] for one in rig.sink.batches] == [b"000001", b"000003"]
+
+
+@pytest.mark.parametrize("size", [1_000, 100_000, 900_000])
+async def test_a_small_max_size_never_locks_up(tmp_path: Path, size: int) -> None:
+    """What was delivered makes room, also where it is less than is worth a new file."""
+    async with started(tmp_path, folder_bytes_max=1_000_000) as rig:
+        for number in range(2 * 1_000_000 // size if size > 1_000 else 50):
+            await rig.consume(batch(number, size))
+            await rig.sink.wait_items(number + 1)
+            async with asyncio.timeout(5):
+                while rig.store.held[0]:  # noqa: ASYNC110 - no event
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)  # it is written down what is done
+            assert rig.value("tailring_storage_bytes") <= 1_000_000
+        await rig.stop()
+
+
+async def test_writers_at_once_stay_below_max_size(tmp_path: Path) -> None:
+    """What is being written counts before it is on disk."""
+    async with started(tmp_path, folder_bytes_max=1_000_000) as rig:
+        rig.sink.hold()
+        senders = [rig.consume(batch(number, 90_000)) for number in range(30)]
+        answers = await asyncio.gather(*senders, return_exceptions=True)
+        assert [one for one in answers if one is None] == [None] * 11
+        assert rig.value("tailring_storage_bytes") <= 1_000_000
+        rig.sink.release()
+        await rig.stop()

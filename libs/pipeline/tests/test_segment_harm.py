@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tailring_pipeline import Batch
 from tailring_pipeline.records import HEADER_BYTES
-from tailring_pipeline.segment_log import Place, SegmentLog
+from tailring_pipeline.segment_log import SegmentLog
+from tailring_pipeline.segment_reading import Place
 
 NOW = 0.0
 

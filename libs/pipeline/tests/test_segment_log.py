@@ -12,7 +12,8 @@ import pytest
 from tailring_pipeline import Batch, Signal
 from tailring_pipeline.errors import StorageInUse
 from tailring_pipeline.records import HEADER_BYTES
-from tailring_pipeline.segment_log import Cursor, Place, SegmentLog
+from tailring_pipeline.segment_log import SegmentLog
+from tailring_pipeline.segment_reading import Cursor, Place
 
 NOW = 0.0
 

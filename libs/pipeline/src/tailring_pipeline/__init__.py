@@ -11,7 +11,8 @@ from tailring_pipeline.consumer import Batch, Consumer, Refused, Rejected, Signa
 from tailring_pipeline.cutting import cut_batch
 from tailring_pipeline.debug import DebugExporter
 from tailring_pipeline.debug_config import DebugConfig
-from tailring_pipeline.disk_store import DiskSettings, DiskStore
+from tailring_pipeline.disk_settings import DiskSettings
+from tailring_pipeline.disk_store import DiskStore
 from tailring_pipeline.doors import Door
 from tailring_pipeline.errors import (
     Closed,

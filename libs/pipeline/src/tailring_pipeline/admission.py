@@ -22,9 +22,17 @@ __all__ = ["Admission", "Size"]
 class Size(NamedTuple):
     """How much room something takes."""
 
-    requests: int
-    items: int
-    nbytes: int
+    requests: int = 0
+    items: int = 0
+    nbytes: int = 0
+
+    def plus(self, other: Size) -> Size:
+        """Both together."""
+        return Size(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def minus(self, other: Size) -> Size:
+        """What is left without the other."""
+        return Size(*(a - b for a, b in zip(self, other, strict=True)))
 
 
 class Admission:
@@ -32,7 +40,9 @@ class Admission:
 
     def __init__(self, room: Room) -> None:
         self._limits = (room.requests_max, room.items_max, room.bytes_max)
-        self.held = Size(0, 0, 0)
+        self.held = Size()
+        # Of these, for those who waited and do not run yet.
+        self.arriving = Size()
         self._line: deque[tuple[Size, asyncio.Future[bool]]] = deque()
         self._closed = False
 
@@ -54,8 +64,10 @@ class Admission:
         try:
             if not await admitted:
                 raise Closed
+            self.arriving = self.arriving.minus(size)
         except asyncio.CancelledError:
             if admitted.done() and not admitted.cancelled() and admitted.result():
+                self.arriving = self.arriving.minus(size)
                 self.leave(size)
             else:
                 self._line.remove((size, admitted))
@@ -64,11 +76,11 @@ class Admission:
 
     def enter_anyway(self, size: Size) -> None:
         """Take room, whatever the bounds."""
-        self.held = Size(*(a + b for a, b in zip(self.held, size, strict=True)))
+        self.held = self.held.plus(size)
 
     def leave(self, size: Size) -> None:
         """Give room back, and let in who waits for it."""
-        self.held = Size(*(a - b for a, b in zip(self.held, size, strict=True)))
+        self.held = self.held.minus(size)
         self._admit()
 
     def close(self) -> None:
@@ -103,4 +115,5 @@ class Admission:
                 return
             self._line.popleft()
             self.enter_anyway(size)
+            self.arriving = self.arriving.plus(size)
             admitted.set_result(True)

@@ -7,7 +7,7 @@ from enum import Enum
 from tailring_pipeline.consumer import Batch, Signal
 from tailring_pipeline.doors import Door
 from tailring_pipeline.processor_metrics import ProcessorMetrics
-from tailring_runtime.metrics import Metrics, MetricSpec
+from tailring_runtime.metrics import Counter, Metrics, MetricSpec
 
 __all__ = [
     "BATCH_SEND_SIZE",
@@ -71,9 +71,10 @@ class BatchMetrics:
             Trigger.SIZE: metrics.counter(SIZE_TRIGGER_SEND, processor=name),
             Trigger.TIMEOUT: metrics.counter(TIMEOUT_TRIGGER_SEND, processor=name),
         }
-        self._lost = {
+        self._lost: dict[Door, Counter] = {
             door: metrics.counter(LOST_ITEMS, processor=name, door=door.value)
             for door in Door
+            if door is not Door.DAMAGED  # it is never on disk here
         }
         self._send_size = metrics.histogram(BATCH_SEND_SIZE, processor=name)
 

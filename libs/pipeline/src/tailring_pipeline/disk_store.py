@@ -21,48 +21,34 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from functools import reduce
 from typing import Final
 
 from tailring_pipeline.admission import Admission, Size
 from tailring_pipeline.consumer import Batch
+from tailring_pipeline.disk_backlog import Backlog, size_of
 from tailring_pipeline.disk_jobs import Job, Write
+from tailring_pipeline.disk_settings import DiskSettings
 from tailring_pipeline.errors import Closed, Unwritable
+from tailring_pipeline.ready_calls import ReadyCalls
 from tailring_pipeline.records import record_bytes
-from tailring_pipeline.segment_log import Chunk, Place, SegmentLog, Stored
+from tailring_pipeline.segment_log import SegmentLog, Stored
+from tailring_pipeline.segment_reading import Chunk, Place
 from tailring_pipeline.storage_metrics import StorageMetrics
 from tailring_pipeline.store import Entry, Room
 
-__all__ = ["DiskSettings", "DiskStore"]
+__all__ = ["DiskStore"]
 
-MEMORY_BYTES_MAX: Final = 64 * 1024 * 1024
 READ_BYTES: Final = 4 * 1024 * 1024
 READ_BYTES_MIN: Final = 64 * 1024
 # Records of one job: the next writers do not wait for more than that.
 GROUP_BYTES: Final = 16 * 1024 * 1024
 GROUP_RECORDS: Final = 128
-# Entries that are told ready in one turn of the event loop: each is work at once.
-TOLD_AT_ONCE: Final = 32
 # How long what is done with is collected before it is written down.
 MARK_DELAY_S: Final = 0.02
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-
-@dataclass(frozen=True, slots=True)
-class DiskSettings:
-    """Where and how; ``folder_bytes_max`` 0 does not limit what is on disk."""
-
-    folder: Path
-    fsync: bool = False
-    folder_bytes_max: int = 0
-    lock_timeout_s: float = 1.0
-    leftovers: Callable[[], Sequence[Path]] = tuple
-    memory_bytes_max: int = MEMORY_BYTES_MAX
-    # See `Store.park_s`.
-    park_s: float | None = None
 
 
 class DiskStore:
@@ -86,18 +72,19 @@ class DiskStore:
         self._admission = Admission(room)
         self._thread: ThreadPoolExecutor | None = None
         self._ready: deque[Entry] = deque()
-        self._follower: Callable[[], None] = _nobody
+        self._ready_calls = ReadyCalls()
+        self._loser: Callable[[int], None] = _nobody_loses
         self._ready_bytes = 0
-        self._leased_bytes = 0
-        self._behind = False
-        self._cursor = self._segments.start
+        self._leased = Size()
+        # Kept for the next start.
+        self._left = Size()
+        self._backlog = Backlog(self._segments.start, metrics=metrics, again=self._kick)
         self._writes: deque[Write] = deque()
         self._writing_bytes = 0
         self._done: list[Place] = []
         self._job: asyncio.Future[None] | None = None
+        self._running: Job | None = None
         self._mark_timer: asyncio.TimerHandle | None = None
-        self._untold = 0
-        self._teller: asyncio.Handle | None = None
         self._stopping = False
         metrics.watch_bytes(lambda: self._segments.bytes_on_disk)
 
@@ -111,21 +98,22 @@ class DiskStore:
     @property
     def waiting(self) -> bool:
         """Whether anything is queued, in memory or on disk."""
-        return self._behind or len(self._ready) > 0
+        return self._backlog.behind or len(self._ready) > 0
 
     @property
     def bytes_in_memory(self) -> int:
         """Payloads that are ready or leased."""
-        return self._ready_bytes + self._leased_bytes
+        return self._ready_bytes + self._leased.nbytes
 
     @property
     def ready(self) -> int:
         """How many entries can be leased now."""
         return len(self._ready)
 
-    def follow(self, ready: Callable[[], None]) -> None:
-        """Call ``ready`` whenever another entry can be leased."""
-        self._follower = ready
+    def follow(self, ready: Callable[[], None], lost: Callable[[int], None]) -> None:
+        """Call ``ready`` for each entry that can be leased, ``lost`` for damage."""
+        self._ready_calls.follow(ready)
+        self._loser = lost
 
     async def start(self) -> int:
         """Recover what a process before left. Raises `StorageInUse` or OSError."""
@@ -140,20 +128,20 @@ class DiskStore:
         self._metrics.tell(recovered, folder=settings.folder)
         size = Size(recovered.records, recovered.items, recovered.nbytes)
         self._admission.enter_anyway(size)
-        self._behind = recovered.records > 0
+        self._backlog.found(size)
         self._kick()
         return recovered.items
 
     async def put(self, entry: Entry, *, waits: bool) -> None:
         """Write an entry; see `Store`. Raises `Unwritable` too."""
-        size = _size(entry.batch)
+        size = size_of(entry.batch)
         if self._thread is None:
             raise Closed
         if waits:
             await self._admission.enter(size)
         else:
             self._admission.enter_nowait(size)
-        if self._over(record_bytes(size.nbytes)):
+        if not self._has_room(record_bytes(size.nbytes)):
             self._admission.leave(size)
             raise Unwritable("max_size of file_storage is reached", full=True)
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -163,25 +151,26 @@ class DiskStore:
     def lease_nowait(self) -> Entry:
         """The oldest entry."""
         entry = self._ready.popleft()
-        nbytes = len(entry.batch.payload)
-        self._ready_bytes -= nbytes
-        self._leased_bytes += nbytes
+        size = size_of(entry.batch)
+        self._ready_bytes -= size.nbytes
+        self._leased = self._leased.plus(size)
         self._kick()
         return entry
 
     def release(self, entry: Entry) -> None:
         """A leased entry is done with: it need not survive."""
         self._unlease(entry)
-        self._admission.leave(_size(entry.batch))
+        self._admission.leave(size_of(entry.batch))
         self._mark_done(entry)
 
     def keep(self, entry: Entry, remaining: Batch | None) -> None:
         """What was not delivered goes to the back; see `Store`."""
         self._unlease(entry)
         if remaining is None:
+            self._left = self._left.plus(size_of(entry.batch))
             return
-        self._admission.leave(_size(entry.batch))
-        self._admission.enter_anyway(_size(remaining))
+        self._admission.leave(size_of(entry.batch))
+        self._admission.enter_anyway(size_of(remaining))
         kept = Entry(remaining)
         kept.accepted = kept.parked = True
         self._write(Write(kept, None, again=_place(entry)))
@@ -195,7 +184,7 @@ class DiskStore:
     @property
     def crowded(self) -> bool:
         """Whether entries that are on disk cannot be read for want of memory."""
-        return self._behind and not self._fits(READ_BYTES_MIN)
+        return self._backlog.behind and not self._fits(READ_BYTES_MIN)
 
     def withdraw(self, entry: Entry) -> bool:  # noqa: ARG002 - see `Store`
         """Nobody waits for what is on disk."""
@@ -215,14 +204,15 @@ class DiskStore:
         if self._thread is None:
             return
         self._stopping = True
-        for handle in (self._mark_timer, self._teller):
-            if handle is not None:
-                handle.cancel()
+        self._ready_calls.stop()
+        if self._mark_timer is not None:
+            self._mark_timer.cancel()
         while True:
             self._begin_job()
             if self._job is None:
                 break
             await asyncio.wait([self._job])
+        self._backlog.stop()
         thread, self._thread = self._thread, None
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(thread, self._segments.close)
@@ -232,9 +222,14 @@ class DiskStore:
         """Raise AssertionError unless sizes and limits agree."""
         ready = sum(len(entry.batch.payload) for entry in self._ready)
         assert self._ready_bytes == ready
-        assert self._leased_bytes >= 0
-        assert min(self.held) >= 0
-        assert self._writing_bytes == sum(one.nbytes for one in self._writes)
+        running = () if self._running is None else self._running.writes
+        writes = [*running, *self._writes]
+        assert self._writing_bytes == sum(one.nbytes for one in writes)
+        where = [self._leased, self._left, self._backlog.size, self._admission.arriving]
+        assert min(map(min, where)) >= 0
+        batches = [one.batch for one in self._ready]
+        where += map(size_of, (*batches, *(one.entry.batch for one in writes)))
+        assert self.held == reduce(Size.plus, where)
 
     # Jobs
 
@@ -247,10 +242,11 @@ class DiskStore:
         something = self._writes or self._done or self._wants_read()
         if self._job is not None or self._thread is None or not something:
             return
-        job = Job(self._next_group(), self._done, None, 0)
+        job = Job(self._next_group(), self._done, self._settings.folder_bytes_max)
         self._done = []
+        self._running = job
         if self._wants_read():
-            job.read_from = self._cursor
+            job.read_from = self._backlog.cursor
             job.read_bytes = max(READ_BYTES_MIN, min(READ_BYTES, self._memory_left()))
         loop = asyncio.get_running_loop()
         self._job = loop.run_in_executor(self._thread, job.run, self._segments)
@@ -261,21 +257,24 @@ class DiskStore:
         nbytes = 0
         while self._writes and nbytes < GROUP_BYTES and len(group) < GROUP_RECORDS:
             one = self._writes.popleft()
-            self._writing_bytes -= one.nbytes
             if one.unwanted:
-                self._admission.leave(_size(one.entry.batch))
+                self._writing_bytes -= one.nbytes
+                self._admission.leave(size_of(one.entry.batch))
                 continue
             group.append(one)
             nbytes += one.nbytes
         return group
 
     def _finish(self, job: Job, ended: asyncio.Future[None]) -> None:
-        self._job = None
+        self._job = self._running = None
+        self._writing_bytes -= sum(one.nbytes for one in job.writes)
         if (error := ended.exception()) is not None:
             self._metrics.log.error("queue on disk failed", exc_info=error)
-            job.failure = OSError(errno.EIO, str(error))
+            job.failed(OSError(errno.EIO, str(error)))
         if job.chunk is not None:
             self._take(job.chunk)
+        if job.read_failure is not None:
+            self._backlog.failed(job.read_failure)
         if job.failure is not None:
             self._refuse(job.writes, job.failure)
         for write, stored in zip(job.writes, job.stored, strict=False):
@@ -290,45 +289,33 @@ class DiskStore:
         if write.again is not None:
             self._done.append(write.again)
             self._mark_soon()
-        if self._behind or not self._fits(len(entry.batch.payload)):
-            self._behind = True
-        else:
-            self._cursor = stored.end
-            if not write.unwanted:
-                self._push(entry)
+        size = size_of(entry.batch)
+        reads = self._backlog.behind or not self._fits(size.nbytes)
+        if not reads:
+            self._backlog.cursor = stored.end
         if write.unwanted:
-            self._admission.leave(_size(entry.batch))
+            self._admission.leave(size)
             self._mark_done(entry)
-        elif write.written is not None:
+            return
+        if reads:
+            self._backlog.add(size)
+        else:
+            self._push(entry)
+        if write.written is not None:
             write.written.set_result(None)
 
     def _take(self, chunk: Chunk) -> None:
-        self._cursor = chunk.cursor
-        self._behind = not chunk.at_end
-        self._metrics.tell_damages(chunk.damages)
-        for place, batch in chunk.records:
-            entry = Entry(batch)
-            entry.accepted = True
-            entry.mark = place
+        entries, lost = self._backlog.take(chunk)
+        for entry in entries:
             self._push(entry)
+        if lost != Size():
+            self._admission.leave(lost)
+            self._loser(lost.items)
 
     def _push(self, entry: Entry) -> None:
         self._ready.append(entry)
         self._ready_bytes += len(entry.batch.payload)
-        self._untold += 1
-        self._tell_soon()
-
-    def _tell_soon(self) -> None:
-        if self._teller is None and self._untold and not self._stopping:
-            self._teller = asyncio.get_running_loop().call_soon(self._tell)
-
-    def _tell(self) -> None:
-        """Let some deliveries begin; the others have to wait for the next turn."""
-        self._teller = None
-        for _ in range(min(self._untold, TOLD_AT_ONCE)):
-            self._untold -= 1
-            self._follower()
-        self._tell_soon()
+        self._ready_calls.add()
 
     def _refuse(self, writes: Iterable[Write], failure: OSError) -> None:
         self._metrics.write_failures.add()
@@ -338,7 +325,7 @@ class DiskStore:
                 write.entry.mark = write.again
                 self._push(write.entry)
                 continue
-            self._admission.leave(_size(write.entry.batch))
+            self._admission.leave(size_of(write.entry.batch))
             if write.written is not None and not write.written.done():
                 full = failure.errno in _FULL
                 detail = f"the queue on disk: {failure.strerror or failure}"
@@ -351,26 +338,30 @@ class DiskStore:
         self._writing_bytes += write.nbytes
         self._kick()
 
-    def _over(self, nbytes: int) -> bool:
-        bytes_max = self._settings.folder_bytes_max
-        on_disk = self._segments.bytes_on_disk + self._writing_bytes
-        return bytes_max > 0 and on_disk + nbytes > bytes_max
+    def _has_room(self, nbytes: int) -> bool:
+        """Whether ``max_size`` allows so much more. While nothing is being written the
+        rests of what is all done do not count: the next write gives them back."""
+        bytes_max, log = self._settings.folder_bytes_max, self._segments
+        rests = 0 if self._writing_bytes else log.bytes_idle
+        on_disk = log.bytes_on_disk + self._writing_bytes
+        return not bytes_max or on_disk - rests + nbytes <= bytes_max
 
     def _memory_left(self) -> int:
         return max(0, self._settings.memory_bytes_max - self.bytes_in_memory)
 
     def _wants_read(self) -> bool:
-        if not self._behind or self._stopping or self._ready_bytes >= READ_BYTES:
+        backlog = self._backlog
+        if not backlog.behind or backlog.rests or self._stopping:
             return False
-        return self._fits(READ_BYTES_MIN)
+        return self._ready_bytes < READ_BYTES and self._fits(READ_BYTES_MIN)
 
     def _fits(self, nbytes: int) -> bool:
         """Whether so much may come into memory; into an empty one anything may."""
-        empty = not self._ready and not self._leased_bytes
+        empty = not self._ready and not self._leased.nbytes
         return empty or nbytes <= self._memory_left()
 
     def _unlease(self, entry: Entry) -> None:
-        self._leased_bytes -= len(entry.batch.payload)
+        self._leased = self._leased.minus(size_of(entry.batch))
 
     def _mark_done(self, entry: Entry) -> None:
         self._done.append(_place(entry))
@@ -387,14 +378,10 @@ class DiskStore:
         self._begin_job()
 
 
-def _size(batch: Batch) -> Size:
-    return Size(1, batch.items, len(batch.payload))
-
-
 def _place(entry: Entry) -> Place:
     assert isinstance(entry.mark, Place)
     return entry.mark
 
 
-def _nobody() -> None:
+def _nobody_loses(items: int) -> None:
     """Who follows a store before anybody does."""

@@ -26,6 +26,8 @@ class Door(Enum):
     ABANDONED = "abandoned"
     # The process stopped before it was delivered.
     TERMINATED = "terminated"
+    # It was acknowledged and written, and the disk gave something else back.
+    DAMAGED = "damaged"
 
     @classmethod
     def of(cls, answer: Refused | Rejected) -> Door:

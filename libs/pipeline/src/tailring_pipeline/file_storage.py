@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from tailring_pipeline.consumer import Signal
-from tailring_pipeline.disk_store import DiskSettings, DiskStore
+from tailring_pipeline.disk_settings import DiskSettings
+from tailring_pipeline.disk_store import DiskStore
 from tailring_pipeline.exporter_metrics import ExporterMetrics
 from tailring_pipeline.file_storage_config import FileStorageConfig
 from tailring_pipeline.queue_config import QueueConfig

@@ -65,8 +65,8 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Bytes that are no record, where the record ``index`` should be; ``items`` of it
-    where its header says them.
+    """Bytes that are no record, where the record ``index`` should be; ``items``
+    and ``nbytes`` of payload are those of that one, where its header says them.
 
     ``records`` is how many records are gone as far as one can tell: 0 where bytes stand
     between two that follow each other, and for a record that the end of the file cuts
@@ -79,6 +79,7 @@ class Damage:
     why: str
     index: int
     items: int = 0
+    nbytes: int = 0
 
 
 def record_bytes(payload_bytes: int) -> int:
@@ -213,8 +214,9 @@ def _damage(
     cut_off = end - offset < HEADER_BYTES if header is None else header.end > end
     if found is None and cut_off:
         why, records = "the file ends inside a record", 0
-    items = header.items if header is not None and header.index == index else 0
-    return Damage(offset, end, records, why, index, items)
+    if header is None or header.index != index:
+        return Damage(offset, end, records, why, index)
+    return Damage(offset, end, records, why, index, header.items, header.length)
 
 
 def _done_crc(index: int, salt: bytes) -> int:

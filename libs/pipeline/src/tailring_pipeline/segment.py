@@ -33,10 +33,12 @@ from tailring_pipeline.records import (
     scan,
 )
 
-__all__ = ["Segment", "WriteVector", "segments_in", "sync_folder"]
+__all__ = ["ReadAt", "Segment", "WriteVector", "read_at", "segments_in", "sync_folder"]
 
 # `os.writev` with short writes; tests give one that fails.
 WriteVector = Callable[[int, Sequence[bytes]], int]
+# `read_at`; tests give one that fails.
+ReadAt = Callable[[Path, int, int], bytes]
 
 _NAME: Final = re.compile(r"([0-9]{12})-([0-9a-f]{16})\.seg")
 _SALT_BYTES: Final = 8
@@ -55,6 +57,8 @@ class Segment:
         self.size = 0
         self.records = 0
         self.done: set[int] = set()
+        # Damaged records that could be set aside nowhere: they stay in the file.
+        self.stuck: set[int] = set()
         # Nothing more is appended to it.
         self.sealed = True
         self._salt = salt
@@ -112,10 +116,10 @@ class Segment:
             # Its end is no record; whatever follows would be hidden behind it.
             self.seal()
 
-    def recover(self) -> Iterable[Record | Damage]:
-        """Read all of it, as it was left. Raises OSError."""
-        self._read_journal()
-        data = self.path.read_bytes()
+    def recover(self, *, read: ReadAt) -> Iterable[Record | Damage]:
+        """Read all of it, as it was left. Raises OSError, before the first."""
+        self._read_journal(read)
+        data = read(self.path, 0, self.path.stat().st_size)
         self.size = len(data)
         for found in scan(data, salt=self._salt):
             if isinstance(found, Record):
@@ -125,10 +129,10 @@ class Segment:
             yield found
         self.done = {index for index in self.done if index < self.records}
 
-    def _read_journal(self) -> None:
+    def _read_journal(self, read: ReadAt) -> None:
         if not self.journal_path.exists():
             return
-        journal = self.journal_path.read_bytes()
+        journal = read(self.journal_path, 0, self.journal_path.stat().st_size)
         self.done = done_marks(journal, salt=self._salt)
         whole = len(journal) // DONE_BYTES * DONE_BYTES
         if whole < len(journal):
@@ -136,26 +140,20 @@ class Segment:
             os.truncate(self.journal_path, whole)
         self._journal_size = whole
 
-    def read(self, offset: int, bytes_max: int) -> tuple[bytes, bool]:
+    def read(self, offset: int, bytes_max: int, *, read: ReadAt) -> tuple[bytes, bool]:
         """What is there from ``offset`` on, and whether it ends the segment."""
-        with self.path.open("rb") as file:
-            file.seek(offset)
-            data = file.read(min(bytes_max, self.size - offset))
+        data = read(self.path, offset, min(bytes_max, self.size - offset))
         return data, offset + len(data) >= self.size or len(data) < bytes_max
 
-    def read_one(self, offset: int) -> Record | None:
+    def read_one(self, offset: int, *, read: ReadAt) -> Record | None:
         """The record at ``offset``, however large, without a copy; None when it is
         damaged. Raises OSError."""
-        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            header = os.pread(fd, HEADER_BYTES, offset)
-            length = payload_bytes_at(header, salt=self._salt)
-            if length is None:
-                return None
-            payload = os.pread(fd, length, offset + HEADER_BYTES)
-            return record_of(header, payload, salt=self._salt)
-        finally:
-            os.close(fd)
+        header = read(self.path, offset, HEADER_BYTES)
+        length = payload_bytes_at(header, salt=self._salt)
+        if length is None:
+            return None
+        payload = read(self.path, offset + HEADER_BYTES, length)
+        return record_of(header, payload, salt=self._salt)
 
     def scan(
         self, data: bytes, *, index: int, whole: bool
@@ -184,9 +182,10 @@ class Segment:
             os.close(fd)
 
     def cut(self, size: int) -> None:
-        """Cut off what follows ``size``: it is no record. Raises OSError."""
-        os.truncate(self.path, size)
+        """Cut off what follows ``size``: it is no record. Raises OSError, and then it
+        is passed over all the same."""
         self.size = size
+        os.truncate(self.path, size)
 
     def seal(self) -> None:
         """Append nothing more. Safe twice."""
@@ -217,6 +216,20 @@ def segments_in(folder: Path) -> list[Segment]:
         Segment(folder, int(name[1]), bytes.fromhex(name[2])) for name in names if name
     ]
     return sorted(found, key=lambda segment: segment.path.name)
+
+
+def read_at(path: Path, offset: int, nbytes: int) -> bytes:
+    """So many bytes of a file, or those up to its end. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.pread(fd, nbytes, offset)
+        while 0 < len(data) < nbytes:
+            if not (more := os.pread(fd, nbytes - len(data), offset + len(data))):
+                break
+            data += more
+    finally:
+        os.close(fd)
+    return data
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,7 +6,9 @@ Rules:
 * Each record is read once, in the order it was written; those that are done are left
   out. A new process writes to segments of its own and never into one that it found.
 * Damage never stops anything: it is told, its bytes are set aside in ``damaged/``, and
-  the records around it go on.
+  the records around it go on. What could not be set aside stays where it is.
+* That the disk does not let us read is no damage: it is raised, nothing is given up,
+  and the same read can be tried again.
 * A segment is deleted when all of its records are done.
 * One process at a time has the folder, which a lock on the file ``lock`` sees to; the
   lock ends with the process, however that ends.
@@ -22,15 +24,31 @@ import fcntl
 import os
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from tailring_pipeline.consumer import Batch
 from tailring_pipeline.errors import StorageInUse
 from tailring_pipeline.records import Damage, Record
-from tailring_pipeline.segment import Segment, WriteVector, segments_in, sync_folder
+from tailring_pipeline.segment import (
+    ReadAt,
+    Segment,
+    WriteVector,
+    read_at,
+    segments_in,
+    sync_folder,
+)
+from tailring_pipeline.segment_reading import (
+    Chunk,
+    Cursor,
+    DamageAt,
+    Place,
+    indexes_of,
+    read_on,
+    set_aside,
+)
 
 __all__ = ["Chunk", "Cursor", "DamageAt", "Place", "Recovered", "SegmentLog", "Stored"]
 
@@ -38,26 +56,7 @@ __all__ = ["Chunk", "Cursor", "DamageAt", "Place", "Recovered", "SegmentLog", "S
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
 # An active segment is only given back when that is worth a new file.
 GIVE_BACK_BYTES: Final = 1024 * 1024
-# Records that are read at once: each costs the event loop a few microseconds.
-CHUNK_RECORDS_MAX: Final = 512
-# Damaged bytes that are kept for whoever looks into them.
-ASIDE_BYTES_MAX: Final = 64 * 1024 * 1024
 _LOCK_POLL_S: Final = 0.05
-
-
-class Place(NamedTuple):
-    """Which record."""
-
-    segment: int
-    record: int
-
-
-class Cursor(NamedTuple):
-    """Where the next record to be read begins, and its index there."""
-
-    segment: int
-    offset: int
-    record: int
 
 
 class Stored(NamedTuple):
@@ -65,14 +64,6 @@ class Stored(NamedTuple):
 
     place: Place
     end: Cursor
-
-
-@dataclass(frozen=True, slots=True)
-class DamageAt:
-    """Damage and the file that it is in."""
-
-    path: Path
-    damage: Damage
 
 
 @dataclass(slots=True)
@@ -86,28 +77,28 @@ class Recovered:
     unfinished: int = 0
     adopted: int = 0
     damages: list[DamageAt] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Chunk:
-    """Some records in order, and where the next ones are."""
-
-    cursor: Cursor
-    records: list[tuple[Place, Batch]] = field(default_factory=list)
-    damages: list[DamageAt] = field(default_factory=list)
-    at_end: bool = False
+    # Segments that could not be read; they stay for the next start.
+    unread: list[tuple[Path, OSError]] = field(default_factory=list)
 
 
 class SegmentLog:
     """See the module. `open` first, `close` at the end."""
 
     def __init__(
-        self, folder: Path, *, fsync: bool = False, write: WriteVector = os.writev
+        self,
+        folder: Path,
+        *,
+        fsync: bool = False,
+        write: WriteVector = os.writev,
+        read: ReadAt = read_at,
     ) -> None:
         self.folder = folder
         self.bytes_on_disk = 0
+        # Of these, in records that are all done: `give_back_idle`.
+        self.bytes_idle = 0
         self._fsync = fsync
         self._write = write
+        self._read = read
         self._segments: dict[int, Segment] = {}
         self._active: Segment | None = None
         self._next = 1
@@ -191,20 +182,28 @@ class SegmentLog:
     def read(self, cursor: Cursor, bytes_max: int) -> Chunk:
         """The next records from ``cursor`` on: one, or more up to ``bytes_max``.
 
-        What cannot be read is damage like any other."""
+        Raises OSError when nothing can be read there now."""
         chunk = Chunk(cursor)
-        while not chunk.records:
-            segment = self._segments.get(chunk.cursor.segment)
-            if segment is not None and chunk.cursor.offset < segment.size:
-                self._read_some(segment, chunk, bytes_max)
-                continue
-            later = [number for number in self._segments if number > chunk.cursor[0]]
-            if not later:
-                chunk.at_end = True
-                return chunk
-            chunk.cursor = Cursor(min(later), 0, 0)
+        try:
+            while not chunk.records and self._read_next(chunk, bytes_max):
+                pass
+        except OSError:
+            if not chunk.damages:
+                raise
+            return chunk  # they are told once, and that is now
         chunk.at_end = not self._follows(chunk.cursor)
         return chunk
+
+    def _read_next(self, chunk: Chunk, bytes_max: int) -> bool:
+        """Read some, or go to the next segment; False at the end."""
+        segment = self._segments.get(chunk.cursor.segment)
+        if segment is not None and chunk.cursor.offset < segment.size:
+            self._read_some(segment, chunk, bytes_max)
+            return True
+        later = [number for number in self._segments if number > chunk.cursor.segment]
+        if later:
+            chunk.cursor = Cursor(min(later), 0, 0)
+        return bool(later)
 
     def _follows(self, cursor: Cursor) -> bool:
         segment = self._segments.get(cursor.segment)
@@ -213,42 +212,20 @@ class SegmentLog:
         return any(number > cursor.segment for number in self._segments)
 
     def _read_some(self, segment: Segment, chunk: Chunk, bytes_max: int) -> None:
-        """Read on in one segment; a record that is larger than that is read whole."""
-        _, offset, index = chunk.cursor
-        try:
-            data, whole = segment.read(offset, bytes_max)
-            some = segment.scan(data, index=index, whole=whole)
-            found = list(islice(some, CHUNK_RECORDS_MAX))
-            if not found and (large := segment.read_one(offset)) is not None:
-                found = [large] if large.index >= index else []
-            if not found and not whole:
-                data, whole = segment.read(offset, segment.size - offset)
-                found = list(segment.scan(data, index=index, whole=True))[:1]
-            why = "the file ends early"
-        except OSError as error:
-            found, why = [], f"it cannot be read: {error}"
-        if not found:
-            rest = segment.size - offset
-            found = [Damage(0, rest, segment.records - index, why, index)]
-        for one in found:
-            chunk.cursor = self._passed(segment, one, chunk, base=offset)
+        """Read on in one segment."""
+        number = segment.number
+        for one in read_on(segment, chunk.cursor, bytes_max=bytes_max, read=self._read):
+            if isinstance(one, Record):
+                chunk.cursor = Cursor(number, one.end, one.index + 1)
+                if one.index not in segment.done:
+                    chunk.records.append((Place(number, one.index), one.batch))
+                continue
+            chunk.cursor = Cursor(number, one.end, one.index + one.records)
+            if not self._known(segment, one):
+                gone = segment.done | segment.stuck
+                chunk.lose(DamageAt(segment.path, one), done=gone)
+                self._lost(segment, one)
         self._give_back(segment)
-
-    def _passed(
-        self, segment: Segment, one: Record | Damage, chunk: Chunk, *, base: int
-    ) -> Cursor:
-        end = base + one.end
-        if isinstance(one, Record):
-            if one.index not in segment.done:
-                place = Place(segment.number, one.index)
-                chunk.records.append((place, one.batch))
-            return Cursor(segment.number, end, one.index + 1)
-        records = one.records if end < segment.size else segment.records - one.index
-        damage = replace(one, offset=base + one.offset, end=end, records=records)
-        if not self._known(segment, damage):
-            self._lost(segment, damage)
-            chunk.damages.append(DamageAt(segment.path, damage))
-        return Cursor(segment.number, end, one.index + records)
 
     # What is done
 
@@ -274,6 +251,13 @@ class SegmentLog:
             self._active = None
         self._delete(segment)
 
+    def give_back_idle(self) -> None:
+        """Delete the active segment if all of it is done, however small it is."""
+        if self._active is not None and not self._active.live:
+            self._delete(self._active)
+            self._active = None
+            self._weigh()
+
     def _delete(self, segment: Segment) -> None:
         self._unmarked.pop(segment.number, None)
         try:
@@ -297,13 +281,12 @@ class SegmentLog:
     def _recover(self, segment: Segment, recovered: Recovered) -> None:
         self._segments[segment.number] = segment
         try:
-            for one in segment.recover():
+            for one in segment.recover(read=self._read):
                 self._found(segment, one, recovered)
         except OSError as error:
-            why = f"it cannot be read: {error}"
-            damage = Damage(0, segment.size, max(segment.live, 1), why, 0)
-            recovered.damages.append(DamageAt(segment.path, damage))
-            del self._segments[segment.number]
+            recovered.unread.append((segment.path, error))
+            self._segments.pop(segment.number)
+            self._unmarked.pop(segment.number, None)
             return
         self._write_marks()
         if not segment.live:
@@ -330,31 +313,27 @@ class SegmentLog:
             recovered.unfinished += 1
         elif not known:
             recovered.damages.append(DamageAt(segment.path, one))
-            self._set_aside(segment, one)
-        segment.cut(one.offset)
+            if not self._set_aside(segment, one):
+                segment.size = one.offset  # it is read up to there only
+                return
         segment.records = one.index
+        with suppress(OSError):  # then it is told once more at the next start
+            segment.cut(one.offset)
 
     def _known(self, segment: Segment, damage: Damage) -> bool:
         """Whether it was told before, or was done with: its records are marked."""
-        return segment.done.issuperset(_indexes(damage))
+        return (segment.done | segment.stuck).issuperset(indexes_of(damage))
 
     def _lost(self, segment: Segment, damage: Damage) -> None:
-        self._set_aside(segment, damage)
-        marked = segment.mark(_indexes(damage))
-        self._unmarked.setdefault(segment.number, []).extend(marked)
+        if self._set_aside(segment, damage):
+            marked = segment.mark(indexes_of(damage))
+            self._unmarked.setdefault(segment.number, []).extend(marked)
 
-    def _set_aside(self, segment: Segment, damage: Damage) -> None:
-        """Keep the bytes for whoever wants to look; there may be no room for that."""
-        folder = self.folder / "damaged"
-        size = damage.end - damage.offset
-        try:
-            folder.mkdir(mode=0o750, exist_ok=True)
-            kept = sum(path.stat().st_size for path in folder.iterdir())
-            if kept + size <= ASIDE_BYTES_MAX:
-                data, _ = segment.read(damage.offset, size)
-                (folder / f"{segment.path.stem}-{damage.offset}.bin").write_bytes(data)
-        except OSError:
-            return
+    def _set_aside(self, segment: Segment, damage: Damage) -> bool:
+        kept = set_aside(self.folder / "damaged", segment, damage, read=self._read)
+        if not kept:
+            segment.stuck.update(indexes_of(damage))
+        return kept
 
     def _adopt(self, folder: Path) -> int:
         """Take over the segments of a folder that no process has; how many."""
@@ -374,10 +353,9 @@ class SegmentLog:
 
     def _weigh(self) -> None:
         self.bytes_on_disk = sum(one.bytes_on_disk for one in self._segments.values())
-
-
-def _indexes(damage: Damage) -> range:
-    return range(damage.index, damage.index + damage.records)
+        self.bytes_idle = 0
+        if self._active is not None and not self._active.live:
+            self.bytes_idle = self._active.bytes_on_disk
 
 
 def _locked(folder: Path, *, timeout_s: float) -> int:

@@ -87,7 +87,7 @@ class SendingQueue:
         self._metrics = metrics
         self._log = log if log is not None else get_logger(exporter=metrics.exporter_id)
         self._store: Store = MemoryStore(Room.of(config)) if store is None else store
-        self._store.follow(self._spawn_consumers)
+        self._store.follow(self._spawn_consumers, self._damaged)
         self._consumers_max = config.num_consumers if config.enabled else math.inf
         self._batcher: QueueBatcher | None = None
         if config.batches is not None:
@@ -370,6 +370,15 @@ class SendingQueue:
         if door is not Door.ABANDONED:
             self._metrics.send_failed.add(items)
             self._dropping.failed(outcome, items)
+
+    def _damaged(self, items: int) -> None:
+        """What was held is gone; the store has logged where and why."""
+        self._held -= items
+        self._lost[Door.DAMAGED] += items
+        self._lost_acknowledged += items
+        self._metrics.lost(Door.DAMAGED, items)
+        if not self._busy():
+            self._idle.wake_all()
 
     def _size(self) -> float:
         requests, items, nbytes = self._store.held

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailring_pipeline.consumer import Signal
-from tailring_pipeline.segment_log import DamageAt, Recovered
+from tailring_pipeline.segment_log import Recovered
+from tailring_pipeline.segment_reading import DamageAt
 from tailring_runtime.metrics import Counter, Metrics, MetricSpec
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ WRITE_FAILURES = MetricSpec(
     "counter",
     "Writes that the disk did not take; their senders were refused and come again."
     " Growth means a full or a broken disk.",
+    labels=_LABELS,
+)
+READ_FAILURES = MetricSpec(
+    "tailring_storage_read_failures",
+    "counter",
+    "Reads that the disk, or a limit of the process, did not let through. Nothing is"
+    " lost by it: they are tried again. Growth means a broken disk or too few files"
+    " (RLIMIT_NOFILE).",
     labels=_LABELS,
 )
 DAMAGED = MetricSpec(
@@ -69,6 +78,7 @@ class StorageMetrics:
         self._metrics = metrics
         self._labels = labels
         self.write_failures: Counter = metrics.counter(WRITE_FAILURES, **labels)
+        self._read_failures = metrics.counter(READ_FAILURES, **labels)
         self._damaged = metrics.counter(DAMAGED, **labels)
         self._records = metrics.counter(RECOVERED_RECORDS, **labels)
         self._items = metrics.counter(RECOVERED_ITEMS, **labels)
@@ -82,6 +92,14 @@ class StorageMetrics:
         self._records.add(recovered.records)
         self._items.add(recovered.items)
         self.tell_damages(recovered.damages)
+        for path, error in recovered.unread:
+            self._read_failures.add()
+            self.log.error(
+                "segment of the queue on disk cannot be read, it stays for the next"
+                " start",
+                file=str(path),
+                error=str(error),
+            )
         write = self.log.warning if recovered.damages else self.log.info
         write(
             "queue on disk recovered",
@@ -92,6 +110,15 @@ class StorageMetrics:
             damaged=sum(one.damage.records for one in recovered.damages),
             unfinished=recovered.unfinished,
             adopted_segments=recovered.adopted,
+        )
+
+    def tell_read_failure(self, error: OSError, *, again_s: float) -> None:
+        """Count and log that the backlog could not be read on."""
+        self._read_failures.add()
+        self.log.error(
+            "queue on disk cannot be read now, nothing is lost",
+            error=str(error),
+            retry_s=round(again_s, 3),
         )
 
     def tell_damages(self, damages: Iterable[DamageAt]) -> None:

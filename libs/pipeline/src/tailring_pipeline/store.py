@@ -78,8 +78,9 @@ class Store(Protocol):
     def ready(self) -> int:
         """How many entries can be leased now."""
 
-    def follow(self, ready: Callable[[], None]) -> None:
-        """Call ``ready`` whenever another entry can be leased."""
+    def follow(self, ready: Callable[[], None], lost: Callable[[int], None]) -> None:
+        """Call ``ready`` whenever another entry can be leased, and ``lost`` with the
+        items that can never be: what they were kept in is damaged."""
 
     async def start(self) -> int:
         """Get ready for the first `put`; the items that were there already."""
@@ -154,7 +155,7 @@ class MemoryStore:
         """Whether anything is queued."""
         return len(self._queue) > 0
 
-    def follow(self, ready: Callable[[], None]) -> None:
+    def follow(self, ready: Callable[[], None], lost: Callable[[int], None]) -> None:  # noqa: ARG002 - memory loses nothing
         """Call ``ready`` whenever another entry can be leased."""
         self._ready = ready
 
