@@ -19,9 +19,10 @@ from tailring_pipeline import RetryConfig, Signal, TopLevelRetryConfig
 from tailring_router.client import ForwarderSettings
 from tailring_router.delivery import Dispatcher
 from tailring_router.fleet import Fleet, FleetSettings
-from tailring_router.forwarder import Forwarder, Shared
+from tailring_router.forwarder import Forwarder
 from tailring_router.metrics import RouterMetrics
 from tailring_router.partition import BY_TRACE
+from tailring_router.shared import Shared
 from tailring_runtime.metrics import Metrics
 from tailring_testkit.backend import Backend
 from tailring_testkit.client import ScriptedClient

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from services.router.tests.rig import MakeForwarder, part_of, within
 
-from tailring_router.forwarder import Shared
 from tailring_router.pace import CALM_PER_S, LINGER_MAX_S, Pace
+from tailring_router.shared import Shared
 from tailring_testkit.client import ScriptedClient
 
 LEAST_S = 0.003

@@ -124,8 +124,9 @@ class Backlog:
     def clear(self) -> list[Part]:
         """Every part, in order; the backlog is empty afterwards."""
         parts = list(self._parts)
-        for part in parts:
-            self.remove(part)
+        self._parts.clear()
+        self._total.add(-self.size_bytes)
+        self.items = self.size_bytes = 0
         return parts
 
     def check_invariants(self) -> None:

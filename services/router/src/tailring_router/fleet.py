@@ -28,7 +28,7 @@ from tailring_pipeline import (
 from tailring_resolvers import Endpoint
 from tailring_router.backend_state import BackendState, state_of
 from tailring_router.client import Client, ForwarderSettings
-from tailring_router.forwarder import Forwarder, Shared
+from tailring_router.forwarder import Forwarder
 from tailring_router.lists import Lists
 from tailring_router.metrics import BackendMetrics, RouterMetrics
 from tailring_router.part import (
@@ -46,6 +46,7 @@ from tailring_router.partition import BY_TRACE, Partition, Routed, partition
 from tailring_router.repeats import Repeats
 from tailring_router.rests import Rest, Rests
 from tailring_router.ring_changes import ring_changed
+from tailring_router.shared import Shared
 from tailring_router.topology import EMPTY, Topology
 from tailring_router.watch import BalanceWatch
 from tailring_runtime.logs import get_logger
@@ -109,7 +110,7 @@ class Fleet:
         )
         self._tasks = TaskSet("fleet")
         self._shared = Shared(queued_bytes_max=settings.queued_bytes_max)
-        self.rests = Rests(self._shared.total)
+        self.rests = Rests(self._shared.total, self._shared.slices)
         self._shared.came_back = self.rests.end_at
         self._hurries = False
         self._closed = False
@@ -268,6 +269,7 @@ class Fleet:
         await self._tasks.close()
         self._failing.flush()
         self.topology = EMPTY
+        self._shared.slices.close()
         for forwarder in forwarders:
             await forwarder.close()
         # What the last of them resolved is told in the next turn, and rests no more.
@@ -351,8 +353,8 @@ class Fleet:
         if changed:
             ring_changed(self.topology, topology, metrics=self._metrics)
         self.topology = topology
-        for address in sorted(set(self._members) - set(topology.addresses)):
-            self._retire(address)
+        left = sorted(set(self._members) - set(topology.addresses))
+        self._shared.slices.each(left, self._retire)
         if changed:
             for member in self._members.values():
                 if member.forwarder.suspected:
@@ -378,12 +380,17 @@ class Fleet:
         self._shared.pace.backends = len(self._members)
         log.info(f"backend {address} added", backend=address)
 
-    def _retire(self, address: str) -> None:
+    def _retire(self, address: str) -> int:
+        """Let a member go whose turn has come, unless it is listed again."""
+        listed = address in self.topology.addresses
+        if self._closed or listed or address not in self._members:
+            return 0
         member = self._members.pop(address)
         self._shared.pace.backends = len(self._members)
         self._retiring[member.forwarder] = member.metrics
         log.info(f"backend {address} removed", backend=address)
         self._tasks.spawn(self._drain(member), name=f"retire {address}")
+        return 0
 
     async def _drain(self, member: _Member) -> None:
         try:

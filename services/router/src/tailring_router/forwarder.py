@@ -9,8 +9,9 @@ What it is: level 2 of the resiliency, one forwarder a backend. Its rules:
   first that succeeds after the backend was away wakes those that wait, and so does
   `hurry`.
 * `hand_back` and `retire` resolve what was not delivered as *moved*: whoever routed it
-  partitions it again, on the ring of that moment. What is in flight is not sent to
-  another backend before its fate is known, or its backend is given up.
+  partitions it again, on the ring of that moment. Of much that happens in slices
+  (`shared`). What is in flight is not sent to another backend before its fate is known,
+  or its backend is given up.
 * Every part is resolved exactly once.
 
 States: open -> retiring -> closed, or open -> closed. Only an open one takes parts.
@@ -23,33 +24,19 @@ import math
 from collections.abc import Callable
 from enum import Enum
 
-from tailring_router.backlog import Backlog, Total
+from tailring_router.backlog import Backlog
 from tailring_router.client import Client, ForwarderSettings
 from tailring_router.line import Line
 from tailring_router.metrics import BackendMetrics
-from tailring_router.pace import Pace
 from tailring_router.part import GONE, MOVED, STOPPED, Outcome, Part, Result
 from tailring_router.sending import Sending
+from tailring_router.shared import Shared
 from tailring_runtime.logs import get_logger
 from tailring_runtime.tasks import TaskSet
 
-__all__ = ["Forwarder", "Shared"]
+__all__ = ["Forwarder"]
 
 log = get_logger()
-
-
-class Shared:
-    """What the forwarders of one fleet have in common."""
-
-    def __init__(self, *, queued_bytes_max: int = 1 << 30) -> None:
-        self.total = Total(queued_bytes_max)
-        self.pace = Pace()
-        self.came_back: Callable[[str], None] = _nothing
-        """Called with the address of a backend that was away and answers again."""
-
-
-def _nothing(_address: str) -> None:
-    """Nobody waits for it."""
 
 
 class _State(Enum):
@@ -71,7 +58,7 @@ class Forwarder:
         fleet: Shared | None = None,
     ) -> None:
         """``connect`` is called once, when the first request is sent."""
-        shared = fleet or Shared()
+        shared = self._shared = fleet or Shared()
         self.address = address
         self._settings = settings
         self._pace = shared.pace
@@ -80,7 +67,7 @@ class Forwarder:
             connect,
             settings=settings,
             metrics=metrics,
-            came_back=shared.came_back,
+            fleet=shared,
         )
         self._backlog = Backlog(
             sizer=settings.sizer,
@@ -123,7 +110,7 @@ class Forwarder:
 
     @property
     def held_items(self) -> int:
-        """Spans that were taken and are not resolved yet."""
+        """Spans that were taken and neither resolved nor moved yet."""
         sent = sum(part.items for each in self._line.sendings for part in each.open)
         return self._backlog.items + sent
 
@@ -196,11 +183,10 @@ class Forwarder:
         self._line.wake()
 
     def hand_back(self) -> None:
-        """Resolve everything that is not in flight as moved; what is in flight will
-        be, should it fail."""
+        """Resolve everything that is not in flight as moved, in slices; what is in
+        flight will be, should it fail."""
         self._line.epoch += 1
-        for part in self._backlog.clear():
-            part.resolve(MOVED)
+        self._shared.move(self._backlog.clear())
         self._make_room()
         self._line.wake()
         self._settle()

@@ -26,6 +26,7 @@ from tailring_runtime.logs import get_logger
 
 if TYPE_CHECKING:
     from tailring_router.sending import Sending
+    from tailring_router.shared import Shared
 
 __all__ = ["SILENT", "Line"]
 
@@ -56,14 +57,14 @@ class Line:
         *,
         settings: ForwarderSettings,
         metrics: BackendMetrics,
-        came_back: Callable[[str], None],
+        fleet: Shared,
     ) -> None:
-        """``connect`` is called once, when the first request is sent; ``came_back``
-        with the address whenever the backend was away and answers again."""
+        """``connect`` is called once, when the first request is sent; the fleet is
+        told whenever the backend was away and answers again."""
         self.address = address
         self.settings = settings
         self.metrics = metrics
-        self._came_back = came_back
+        self._fleet = fleet
         self.sendings: set[Sending] = set()
         self.suspected = False
         self.window = Window(settings.sends_max)
@@ -133,11 +134,10 @@ class Line:
         return result
 
     async def _export(self, payload: bytes) -> Result:
-        if self._client is None:
-            self._client = self._connect(self.address)
+        client = self._client or await self._connected()
         timeout_s = self.settings.timeout_s
         try:
-            partial = await self._client.export(payload, timeout_s=timeout_s)
+            partial = await client.export(payload, timeout_s=timeout_s)
         except Refused as refused:
             return Result(
                 Outcome.FAILED, refused.reason, refused.detail, refused.retry_after_s
@@ -147,6 +147,17 @@ class Line:
         if partial is None:
             return DELIVERED
         return delivered(partial.items or 0, partial.detail)
+
+    async def _connected(self) -> Client:
+        # Hundreds of connections are not made in one turn of the loop.
+        await self._fleet.slices.turn()
+        if self._client is None:
+            self._client = self._connect(self.address)
+        return self._client
+
+    def moves(self, parts: list[Part]) -> None:
+        """Somebody else is to deliver these parts."""
+        self._fleet.move(parts)
 
     def retries(self, result: Result, items: int) -> None:
         """A try failed and there will be another: told now and then."""
@@ -183,7 +194,7 @@ class Line:
 
     def _is_back(self) -> None:
         self.suspected = False
-        self._came_back(self.address)
+        self._fleet.came_back(self.address)
         for sending in self.sendings:
             sending.came_back()
 
@@ -193,6 +204,7 @@ class Line:
         self._failing.flush()
         self._full.flush()
         if self._client is not None:
+            await self._fleet.slices.turn()
             await self._client.close()
 
 

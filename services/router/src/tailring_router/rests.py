@@ -9,6 +9,7 @@ from typing import Protocol
 from tailring_pipeline import HURRIED_WAIT_MAX_S
 from tailring_router.backlog import Total
 from tailring_router.part import Part
+from tailring_router.slices import Slices
 
 __all__ = ["Rest", "Rests", "Room"]
 
@@ -29,11 +30,12 @@ class Rest:
     def __init__(
         self,
         then: Callable[[], None],
-        rests: set[Rest],
+        rests: dict[Rest, int],
         *,
         left: Callable[[], None],
         address: str,
     ) -> None:
+        """``rests`` holds it, with its bytes, until it is over."""
         self.address = address
         self._then = then
         self._rests = rests
@@ -43,7 +45,7 @@ class Rest:
     def cancel(self) -> None:
         """``then`` will not be called."""
         if self in self._rests:
-            self._rests.remove(self)
+            del self._rests[self]
             self._left()
         if self.handle is not None:
             self.handle.cancel()
@@ -57,13 +59,15 @@ class Rest:
 class Rests:
     """All waits of a fleet, whose bytes count in ``total``; lives on one event loop.
 
-    While it ``hurries`` no wait is long.
+    While it ``hurries`` no wait is long. Many are ended in ``slices``: each goes on
+    taking up room, and may be cancelled or end by itself, until its turn comes.
     """
 
-    def __init__(self, total: Total) -> None:
+    def __init__(self, total: Total, slices: Slices | None = None) -> None:
         self.hurries = False
         self._total = total
-        self._rests: set[Rest] = set()
+        self._slices = slices or Slices()
+        self._rests: dict[Rest, int] = {}
 
     def __len__(self) -> int:
         return len(self._rests)
@@ -93,15 +97,20 @@ class Rests:
         rest = Rest(then, self._rests, left=left, address=address)
         delay_s = min(delay_s, HURRIED_WAIT_MAX_S) if self.hurries else delay_s
         rest.handle = asyncio.get_running_loop().call_later(delay_s, rest.end)
-        self._rests.add(rest)
+        self._rests[rest] = len(part.payload)
         return rest
 
     def end_at(self, address: str) -> None:
         """The backend at ``address`` is back: go on with what failed there."""
-        for rest in [one for one in self._rests if one.address == address]:
-            rest.end()
+        theirs = [one for one in self._rests if one.address == address]
+        self._slices.each(theirs, self._end)
 
     def end_all(self) -> None:
-        """End every wait that there is now."""
-        for rest in list(self._rests):
+        """End every wait that there is now, the oldest first."""
+        self._slices.each(self._rests, self._end)
+
+    def _end(self, rest: Rest) -> int:
+        size_bytes = self._rests.get(rest, 0)
+        if rest in self._rests:
             rest.end()
+        return size_bytes

@@ -54,7 +54,11 @@ class Sending:
 
     def drop(self, result: Result) -> None:
         """Resolve whatever is open, for a line that is closed: nothing has failed."""
-        for part in list(self.open):
+        left = [part for part in self._parts if part in self.open]
+        if result is MOVED:
+            self._move(left)
+            return
+        for part in left:
             self._resolve(part, result)
 
     def abandon(self, part: Part) -> bool:
@@ -81,6 +85,10 @@ class Sending:
         self.open.discard(part)
         part.resolve(result)
 
+    def _move(self, parts: list[Part]) -> None:
+        self.open.difference_update(parts)
+        self._line.moves(parts)
+
     def _give_up(self, parts: list[Part], result: Result) -> None:
         for part in parts:
             self._resolve(part, result)
@@ -106,8 +114,7 @@ class Sending:
                     self._asked = result.retry_after_s > 0
                     await self._wait(delay_ns / 1e9)
             if not line.keeps(epoch):
-                for part in parts:
-                    self._resolve(part, MOVED)
+                self._move(parts)
                 return
 
     async def _try(self, parts: list[Part]) -> tuple[list[Part], Result]:
@@ -125,11 +132,13 @@ class Sending:
         for part in parts:
             if part.abandoned:
                 self._resolve(part, GONE)
-            elif self._line.ended:
-                self._resolve(part, MOVED)
             else:
-                part.tried_ns = part.tried_ns or now_ns()
                 wanted.append(part)
+        if self._line.ended:
+            self._move(wanted)
+            return []
+        for part in wanted:
+            part.tried_ns = part.tried_ns or now_ns()
         return wanted
 
     async def _isolate(self, parts: list[Part], result: Result) -> None:
