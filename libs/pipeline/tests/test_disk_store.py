@@ -238,6 +238,19 @@ async def test_a_second_process_is_told(tmp_path: Path) -> None:
         await other.queue.terminate()
 
 
+async def test_a_leftover_in_use_is_told(tmp_path: Path) -> None:
+    """A folder that should be taken over and is not free is named, with its owner."""
+    (tmp_path / "other").mkdir()
+    async with started(tmp_path / "other"):
+        other = tmp_path / "other" / "queue"
+        with capture_logs() as logs:
+            async with started(tmp_path, leftovers=lambda: [other]):
+                pass
+    (line,) = [one for one in logs if one["log_level"] == "warning"]
+    assert (line["folder"], line["pid"]) == (str(other), str(os.getpid()))
+    assert "next start" in line["event"]
+
+
 async def test_damage_is_counted_and_logged(tmp_path: Path) -> None:
     """A record with a wrong bit is told with file and offset; the others go on."""
     async with started(tmp_path) as rig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tailring_pipeline import Batch, Signal
+from tailring_pipeline import Batch, Signal, segment_log
 from tailring_pipeline.errors import StorageInUse
 from tailring_pipeline.records import HEADER_BYTES
 from tailring_pipeline.segment_log import SegmentLog
@@ -185,10 +186,57 @@ def test_a_folder_in_use_is_not_taken_over(folder: Path) -> None:
     owner = _opened(other)
     owner.append(_batches(1))
     log = SegmentLog(folder)
-    assert log.open(timeout_s=NOW, leftovers=[other]).adopted == 0
+    found = log.open(timeout_s=NOW, leftovers=[other])
+    assert found.adopted == 0
+    assert [(one.folder, one.owner) for one in found.in_use] == [
+        (other, str(os.getpid()))
+    ]
     log.close()
     owner.close()
     assert _left(other) == _batches(1)
+
+
+def test_the_name_of_a_new_folder_is_synced(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With fsync the folder's own name survives, and that of each segment."""
+    synced: list[Path] = []
+    monkeypatch.setattr(segment_log, "sync_folder", synced.append)
+    log = SegmentLog(folder, fsync=True)
+    log.open(timeout_s=NOW)
+    assert folder.parent in synced
+    synced.clear()
+    log.append(_batches(1))
+    assert synced == [folder]
+    log.close()
+
+
+def test_a_segment_whose_name_is_not_synced_takes_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the folder cannot be synced the append is refused, and the next one syncs
+    it again instead of going on."""
+    log = SegmentLog(folder, fsync=True)
+    log.open(timeout_s=NOW)
+    errors = [errno.EIO, errno.EIO]
+    tried: list[Path] = []
+
+    def sync(where: Path) -> None:
+        """Fail twice."""
+        tried.append(where)
+        if errors:
+            raise OSError(errors.pop(), "sync")
+
+    monkeypatch.setattr(segment_log, "sync_folder", sync)
+    for _ in range(2):
+        with pytest.raises(OSError, match="sync"):
+            log.append(_batches(3))
+    assert not list(folder.glob("*.seg"))
+    log.append(_batches(2))
+    log.append(_batches(1))
+    assert tried == [folder] * 3
+    log.close()
+    assert _left(folder) == _batches(2) + _batches(1)
 
 
 class _Disk:

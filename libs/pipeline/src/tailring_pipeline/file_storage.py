@@ -22,6 +22,7 @@ from tailring_pipeline.disk_store import DiskStore
 from tailring_pipeline.exporter_metrics import ExporterMetrics
 from tailring_pipeline.file_storage_config import FileStorageConfig
 from tailring_pipeline.queue_config import QueueConfig
+from tailring_pipeline.segment import sync_folder
 from tailring_pipeline.storage_metrics import StorageMetrics
 from tailring_pipeline.store import Room
 from tailring_runtime.config import ComponentId
@@ -117,6 +118,9 @@ class FileStorage:
             self._root.mkdir(config.permissions, parents=True, exist_ok=True)
         if self._base != self._root:
             self._base.mkdir(config.permissions, exist_ok=True)
+        if config.fsync:
+            for folder in (self._root.parent, self._root):
+                sync_folder(folder)
 
     def close(self) -> None:
         """Nothing comes in here."""

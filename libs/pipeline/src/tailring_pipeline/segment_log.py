@@ -76,6 +76,8 @@ class Recovered:
     # Records that a crash cut off while they were written: nobody was told OK.
     unfinished: int = 0
     adopted: int = 0
+    # Folders that were left and are not free yet.
+    in_use: list[StorageInUse] = field(default_factory=list)
     damages: list[DamageAt] = field(default_factory=list)
     # Segments that could not be read; they stay for the next start.
     unread: list[tuple[Path, OSError]] = field(default_factory=list)
@@ -117,7 +119,13 @@ class SegmentLog:
         for segment in segments_in(self.folder):
             self._next = max(self._next, segment.number + 1)
         for folder in leftovers:
-            recovered.adopted += self._adopt(folder)
+            try:
+                recovered.adopted += self._adopt(folder)
+            except StorageInUse as error:
+                recovered.in_use.append(error)
+        if self._fsync:
+            sync_folder(self.folder.parent)
+            sync_folder(self.folder)
         for segment in segments_in(self.folder):
             self._recover(segment, recovered)
         self._weigh()
@@ -167,14 +175,19 @@ class SegmentLog:
         ]
 
     def _begin_segment(self) -> Segment:
-        if self._active is not None:
-            self._active.seal()
-            self._give_back(self._active)
+        full, self._active = self._active, None
+        if full is not None:
+            full.seal()
+            self._give_back(full)
         segment = Segment.create(self.folder, self._next)
-        self._active = self._segments[self._next] = segment
         self._next += 1
         if self._fsync:
-            sync_folder(self.folder)
+            try:
+                sync_folder(self.folder)
+            except OSError:
+                segment.delete()  # its name may not survive: nothing goes into it
+                raise
+        self._active = self._segments[segment.number] = segment
         return segment
 
     # Reading
@@ -336,11 +349,9 @@ class SegmentLog:
         return kept
 
     def _adopt(self, folder: Path) -> int:
-        """Take over the segments of a folder that no process has; how many."""
-        try:
-            fd = _locked(folder, timeout_s=0)
-        except StorageInUse:
-            return 0
+        """Take over the segments of a folder; how many. Raises `StorageInUse` when a
+        process has it, or OSError."""
+        fd = _locked(folder, timeout_s=0)
         segments = segments_in(folder)
         for segment in segments:
             segment.move(self.folder, self._next)

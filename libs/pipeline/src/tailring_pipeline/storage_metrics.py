@@ -92,6 +92,13 @@ class StorageMetrics:
         self._records.add(recovered.records)
         self._items.add(recovered.items)
         self.tell_damages(recovered.damages)
+        for held in recovered.in_use:
+            self.log.warning(
+                "a queue on disk that was left is still in use, its records wait for"
+                " the next start",
+                folder=str(held.folder),
+                pid=held.owner or "unknown",
+            )
         for path, error in recovered.unread:
             self._read_failures.add()
             self.log.error(
