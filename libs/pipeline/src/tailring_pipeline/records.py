@@ -3,7 +3,8 @@
 Rules:
 
 * A record is taken for whole only when the checksum of its header and that of its
-  payload are right. What is not is `Damage`, whatever the bytes are.
+  payload are right. What is not is `Damage`, whatever the bytes are; so are indexes
+  that are left out, with no bytes at all.
 * Damage ends where the next intact header begins: one bad byte costs one record.
 * A payload can hold anything, also a copy of a segment. The checksum of a header
   begins with the segment's *salt*, which stands in its file's name and which no sender
@@ -157,6 +158,10 @@ def scan(
     while offset < size:
         header = _header(data, offset, salt)
         if header is not None and header.index >= index:
+            if header.index > index:
+                why = "records are missing"
+                yield Damage(offset, offset, header.index - index, why, index)
+                index = header.index
             if header.end > size and not whole:
                 return
             if (record := _record(data, header)) is not None:

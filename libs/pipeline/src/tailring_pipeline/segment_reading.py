@@ -85,7 +85,7 @@ def read_on(
     some = segment.scan(data, index=index, whole=whole)
     found = list(islice(some, CHUNK_RECORDS_MAX))
     if not found and (large := segment.read_one(offset, read=read)) is not None:
-        found = [large] if large.index >= index else []
+        found = [large] if large.index == index else []
     if not found and not whole:
         data, whole = segment.read(offset, segment.size - offset, read=read)
         found = list(segment.scan(data, index=index, whole=True))[:1]
@@ -107,6 +107,8 @@ def set_aside(folder: Path, segment: Segment, damage: Damage, *, read: ReadAt) -
     """Keep its bytes, unless there are too many already; False: the disk did not let
     us, so they must not be deleted where they are."""
     size = damage.end - damage.offset
+    if not size:
+        return True
     try:
         folder.mkdir(mode=0o750, exist_ok=True)
         kept = sum(path.stat().st_size for path in folder.iterdir())
