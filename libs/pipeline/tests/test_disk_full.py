@@ -98,8 +98,10 @@ async def test_block_on_overflow_waits_for_room(tmp_path: Path) -> None:
         gone.cancel()
         await asyncio.sleep(0.05)
         assert not waiting.done()
+        rig.store.check_invariants()
         rig.sink.release()
         await waiting
+        rig.store.check_invariants()
         await rig.stop()
         assert [one.payload[:6] for one in rig.sink.batches] == [b"000001", b"000003"]
 

@@ -138,6 +138,7 @@ async def test_memory_is_bounded_and_order_kept(tmp_path: Path) -> None:
         async def watched(batch: Batch) -> None:
             """Look at the memory with each delivery."""
             seen.append(rig.store.bytes_in_memory)
+            rig.queue.check_invariants()
             await consume(batch)
 
         rig.sink.consume = watched  # type: ignore[method-assign]

@@ -236,8 +236,7 @@ class SegmentLog:
             chunk.cursor = Cursor(number, one.end, one.index + one.records)
             if not self._known(segment, one):
                 gone = segment.done | segment.stuck
-                chunk.lose(DamageAt(segment.path, one), done=gone)
-                self._lost(segment, one)
+                chunk.lose(self._lost(segment, one), done=gone)
         self._give_back(segment)
 
     # What is done
@@ -317,16 +316,16 @@ class SegmentLog:
         if one.end == segment.size:
             self._lost_end(segment, one, recovered)
         elif not self._known(segment, one):
-            self._lost(segment, one)
-            recovered.damages.append(DamageAt(segment.path, one))
+            recovered.damages.append(self._lost(segment, one))
 
     def _lost_end(self, segment: Segment, one: Damage, recovered: Recovered) -> None:
         known = one.index in segment.done and self._known(segment, one)
         if not known and not one.records:
             recovered.unfinished += 1
         elif not known:
-            recovered.damages.append(DamageAt(segment.path, one))
-            if not self._set_aside(segment, one):
+            aside = self._set_aside(segment, one)
+            recovered.damages.append(DamageAt(segment.path, one, aside))
+            if not aside:
                 segment.size = one.offset  # it is read up to there only
                 return
         segment.records = one.index
@@ -337,10 +336,12 @@ class SegmentLog:
         """Whether it was told before, or was done with: its records are marked."""
         return (segment.done | segment.stuck).issuperset(indexes_of(damage))
 
-    def _lost(self, segment: Segment, damage: Damage) -> None:
-        if self._set_aside(segment, damage):
+    def _lost(self, segment: Segment, damage: Damage) -> DamageAt:
+        aside = self._set_aside(segment, damage)
+        if aside:
             marked = segment.mark(indexes_of(damage))
             self._unmarked.setdefault(segment.number, []).extend(marked)
+        return DamageAt(segment.path, damage, aside)
 
     def _set_aside(self, segment: Segment, damage: Damage) -> bool:
         kept = set_aside(self.folder / "damaged", segment, damage, read=self._read)

@@ -47,10 +47,11 @@ class Cursor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DamageAt:
-    """Damage and the file that it is in."""
+    """Damage and the file that it is in; not ``aside``: its bytes are still there."""
 
     path: Path
     damage: Damage
+    aside: bool = True
 
 
 @dataclass(slots=True)

@@ -133,11 +133,12 @@ class StorageMetrics:
         for one in damages:
             self._damaged.add(one.damage.records)
             self.log.error(
-                "damaged record in the queue on disk, set aside",
+                "damaged record in the queue on disk",
                 file=str(one.path),
                 offset=one.damage.offset,
                 bytes=one.damage.end - one.damage.offset,
                 records=one.damage.records,
                 items=one.damage.items,
                 error=one.damage.why,
+                set_aside=one.aside,
             )
