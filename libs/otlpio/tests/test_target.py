@@ -40,6 +40,8 @@ def test_targets(endpoint: str, target: str) -> None:
         ("jaeger:http", "invalid port"),
         ("::1:4317", "too many colons"),
         ("https://jaeger", "missing port"),
+        ("http://hunter2@jaeger:1", "address jaeger:1: a user name"),
+        ("https://me:hunter2@jaeger:1", "address jaeger:1: too many colons"),
     ],
 )
 def test_endpoints_that_cannot_be_dialled(endpoint: str, problem: str) -> None:

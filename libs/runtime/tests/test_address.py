@@ -48,3 +48,11 @@ def test_bad_addresses_are_refused(address: str, message: str) -> None:
 def test_joining_is_the_inverse(address: str) -> None:
     """Joining what was split gives the address again."""
     assert join_host_port(*split_host_port(address)) == address
+
+
+@pytest.mark.parametrize("address", ["u:hunter2@h:1", "u:hunter2@h", "h:hunter2@x"])
+def test_a_password_in_an_address_is_not_repeated(address: str) -> None:
+    """What stands before an @ is in no message."""
+    with pytest.raises(ValueError, match="address") as caught:
+        split_host_port(address)
+    assert "hunter2" not in str(caught.value)

@@ -34,6 +34,9 @@ def grpc_target(endpoint: str) -> str:
 
 def _split(address: str) -> tuple[str, int]:
     host, port = split_host_port(address)
+    if "@" in host:
+        shown = address.rpartition("@")[2]
+        raise ValueError(f"address {shown}: a user name before the @ is not sent")
     if not host:
         raise ValueError(f"address {address}: missing host")
     if not port:

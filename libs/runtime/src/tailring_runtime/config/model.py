@@ -6,6 +6,7 @@ Rules that it keeps for all blocks:
   neighbour. All problems of a block are reported together, not only the first.
 * ``key:`` without a value is the same as leaving it out, except where the field says
   `NULL_IS_EMPTY`. (Upstream makes zero of a number, a duration or a bool then.)
+* The value of a field that is secret, or holds secrets, is in no message.
 * ``model_fields_set`` tells what the operator wrote, so that a default can behave
   differently from the same value written down.
 """
@@ -79,13 +80,14 @@ class ConfigModel(BaseModel):
         if isinstance(data, Expanded):
             data = {} if data.value is None else data.value
         if not isinstance(data, Mapping):
-            message: Any = f"expected a map of keys, got {kind_of(data)}"
+            given = kind_of(data, secret=_holds_secret(cls))
+            message: Any = f"expected a map of keys, got {given}"
             raise PydanticCustomError("wrong_type", message)
         kept, errors = cls._sort_out(data)
         try:
             model = handler(kept)
         except ValidationError as error:
-            errors += [_again(details) for details in error.errors()]
+            errors += [_again(details, cls.keys()) for details in error.errors()]
         if errors:
             raise ValidationError.from_exception_data(cls.__name__, errors)
         return model
@@ -170,10 +172,23 @@ def _error(kind: Any, message: Any, *, key: str) -> InitErrorDetails:
     return {"type": PydanticCustomError(kind, message), "loc": (key,), "input": None}
 
 
-def _again(details: Any) -> InitErrorDetails:
+def _holds_secret(annotation: Any) -> bool:
+    """Whether a value of this type is a secret, or has one in it."""
+    if annotation is SecretStr:
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, ConfigModel):
+        fields = annotation.model_fields.values()
+        return any(_holds_secret(field.annotation) for field in fields)
+    return any(map(_holds_secret, typing.get_args(annotation)))
+
+
+def _again(details: Any, fields: Mapping[str, FieldInfo]) -> InitErrorDetails:
     # pydantic has no way to raise an error again; a custom one with its words is.
     context = details.get("ctx") or {}
-    message: Any = _reworded(details, context).removeprefix("Value error, ")
+    field = fields.get(details["loc"][0]) if details["loc"] else None
+    secret = field is not None and _holds_secret(field.annotation)
+    message: Any = _reworded(details, context, secret=secret)
+    message = message.removeprefix("Value error, ")
     close = context.get("nearest")
     if details["type"] == "literal_error" and isinstance(details["input"], str):
         close = nearest(details["input"], _QUOTED.findall(context["expected"]))
@@ -183,9 +198,9 @@ def _again(details: Any) -> InitErrorDetails:
     return {"type": error, "loc": details["loc"], "input": details["input"]}
 
 
-def _reworded(details: Any, context: Mapping[str, Any]) -> str:
+def _reworded(details: Any, context: Mapping[str, Any], *, secret: bool) -> str:
     """pydantic's message about a wrong value in the words of this package."""
-    given = kind_of(details["input"])
+    given = kind_of(details["input"], secret=secret)
     match details["type"]:
         case "missing":
             return "is required"

@@ -72,17 +72,18 @@ class _NullIsEmpty:
 NULL_IS_EMPTY: Final = _NullIsEmpty()
 
 
-def kind_of(value: object) -> str:
-    """What a person would call this value of a YAML file."""
+def kind_of(value: object, *, secret: bool = False) -> str:
+    """What a person would call this value of a YAML file; ``secret``: and does not
+    repeat it."""
     match value:
         case None:
             return "nothing"
         case bool():
             return str(value).lower()
         case int() | float():
-            return f"the number {value}"
+            return "a number" if secret else f"the number {value}"
         case str():
-            return f"the text {str(value)!r}"
+            return "a text" if secret else f"the text {str(value)!r}"
         case Mapping():
             return "a map"
         case _:
@@ -138,7 +139,7 @@ def _secret(value: object) -> SecretStr:
         return value
     if not isinstance(value, str):
         # What was written may be the secret: the message does not repeat it.
-        kind = "a number" if isinstance(value, int | float) else kind_of(value)
+        kind = kind_of(value, secret=True)
         raise PydanticCustomError(
             "wrong_type", _literal(f"expected text, got {kind}; put it in quotes")
         )
