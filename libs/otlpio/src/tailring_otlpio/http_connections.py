@@ -15,7 +15,11 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from tailring_otlpio.security_metrics import CONNECTIONS, CONNECTIONS_CLOSED
+from tailring_otlpio.security_metrics import (
+    CONNECTIONS,
+    CONNECTIONS_CLOSED,
+    TLS_HANDSHAKES_COMPLETED,
+)
 from tailring_runtime.metrics import Metrics
 
 __all__ = ["HttpConnections"]
@@ -50,6 +54,7 @@ class HttpConnections(web.Server):
             for reason in ("too_many", "slow_header")
         }
         self._too_many, self._slow_header = closed["too_many"], closed["slow_header"]
+        self._handshakes = metrics.counter(TLS_HANDSHAKES_COMPLETED, **labels)
         metrics.gauge_callback(CONNECTIONS, lambda: len(self.connections), **labels)
 
     def connection_made(
@@ -57,6 +62,8 @@ class HttpConnections(web.Server):
     ) -> None:
         """A client is there, its TLS complete."""
         super().connection_made(handler, transport)
+        if transport.get_extra_info("ssl_object") is not None:
+            self._handshakes.value += 1
         if self.age_max_s:
             # Spread by a tenth, as gRPC does: clients that came together part.
             age_s = self.age_max_s * random.uniform(0.9, 1.1)

@@ -10,6 +10,7 @@ __all__ = [
     "CONNECTIONS_CLOSED",
     "PASSWORD_CHECKS",
     "TLS_HANDSHAKES",
+    "TLS_HANDSHAKES_COMPLETED",
     "TLS_NOT_AFTER",
     "TLS_RELOADS",
 ]
@@ -38,6 +39,14 @@ TLS_HANDSHAKES = MetricSpec(
     name="tailring_receiver_tls_handshakes",
     kind="counter",
     help="TLS handshakes that clients began, completed or not.",
+    unit="{handshakes}",
+    labels=_LABELS,
+)
+TLS_HANDSHAKES_COMPLETED = MetricSpec(
+    name="tailring_receiver_tls_handshakes_completed",
+    kind="counter",
+    help="TLS handshakes that ended with a connection, over HTTP (gRPC's are not told);"
+    " those that were begun and are not among these have failed, or are under way.",
     unit="{handshakes}",
     labels=_LABELS,
 )
