@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,15 @@ def test_a_faulty_backend_costs_no_span(name: str, tmp_path: Path) -> None:
     result = run_trial(FAULTS[name], _SHAPE, tmp_path)
     assert not result.problems(), result
     assert result.pressed.late_s
+
+
+def test_what_was_refused_before_the_list_changed_comes_once(tmp_path: Path) -> None:
+    """What arrived of a refused request is known when it comes again, although the
+    dead backend has left the list and other parts are cut."""
+    shape = replace(_SHAPE, exporter={**_SHAPE.exporter, "timeout": "300ms"})
+    result = run_trial(FAULTS["unlisted"], shape, tmp_path)
+    assert not result.problems(), result
+    assert result.pressed.refusals
 
 
 def test_a_killed_router_costs_no_span(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ __all__ = ["FAULTS", "Fault"]
 Step = Callable[[Bench], Awaitable[None]]
 _SLOW_S = 5.0
 _RETRY_AFTER_S = 1.0
+# Of a fault, the time that a dead backend is still listed.
+_LISTED_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,19 @@ async def _roll(bench: Bench) -> None:
         await asyncio.sleep(step_s)
 
 
+async def _kill_and_unlist(bench: Bench) -> None:
+    """It dies, and leaves the list only after its clients have given up."""
+    bench.victim.child.kill()
+    await asyncio.sleep(_LISTED_SHARE * bench.lasts_s)
+    bench.list_backends(*range(1, BACKENDS))
+    await asyncio.sleep((1 - _LISTED_SHARE) * bench.lasts_s)
+
+
+async def _start_and_list(bench: Bench) -> None:
+    await _start(bench)
+    bench.list_backends(*range(BACKENDS))
+
+
 async def _expire(bench: Bench) -> None:
     """It is started again with a certificate that was good until yesterday."""
     assert bench.certificates is not None
@@ -130,6 +145,7 @@ _ALL: Sequence[Fault] = (
     Fault("cut", _lasting(_cut), _cut, "by proxy"),
     Fault("mute", _lasting(_mute), _unmute, "by proxy"),
     Fault("expired", _lasting(_expire), _renew, "by tls"),
+    Fault("unlisted", _kill_and_unlist, _start_and_list, "by name"),
     Fault("rolling", _roll, _nothing, "by name"),
 )
 FAULTS = {fault.name: fault for fault in _ALL}

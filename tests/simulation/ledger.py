@@ -7,7 +7,7 @@ The ledger is told by the fake network, never by the parts under test. It raises
 * a router sends a copy only to a backend that owned its trace at some moment since the
   request came, and that is listed or being drained (*split*);
 * a router does not send what it knows to have arrived when its client, who was refused,
-  sends the same bytes again while the ring is the same (*repeat*);
+  sends the same bytes again, whether the ring has changed or not (*repeat*);
 * a copy is taken by a sampler at most once for each time that a client sent it, and
   once more for each request that carried it and whose fate its router could not know
   (*doubted*);
@@ -135,8 +135,7 @@ class Ledger:
                 f" {number:x}, {sorted(owners)} did",
             )
             self._must(
-                not route.remembers
-                or not _is_known(number, begun, rings=route.rings, at_s=at_s),
+                not route.remembers or not _is_known(number, begun, at_s=at_s),
                 f"{route.router} knew that copy {number:x} had arrived at {address}",
             )
         return sent
@@ -204,17 +203,14 @@ def _meant(attempts: Sequence[Attempt]) -> Attempt:
     return (kept or attempts)[-1]
 
 
-def _is_known(
-    number: int, attempts: Sequence[Attempt], *, rings: RingHistory, at_s: float
-) -> bool:
+def _is_known(number: int, attempts: Sequence[Attempt], *, at_s: float) -> bool:
     """Whether the newest attempt began when an earlier one, refused or cancelled, had
-    brought this copy to its owner, who still is its owner."""
+    brought this copy to a backend."""
     if any(one.answer is Answer.ACKNOWLEDGED for one in attempts[:-1]):
         return False  # and perhaps early: then it was its copy that arrived
     newest_s = attempts[-1].begun_s
     return any(
         one.answer in (Answer.REFUSED, Answer.CANCELLED)
-        and rings.changed_s < one.begun_s
         and one.arrived.get(number, newest_s) < newest_s
         and at_s - one.arrived[number] < _REMEMBERED_S
         for one in attempts[:-1]

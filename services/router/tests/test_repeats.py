@@ -1,92 +1,133 @@
-"""What is remembered of parts that arrived in a request that failed."""
+"""What is remembered of requests that come again."""
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import dataclass
 
-import pytest
-from services.router.tests.rig import BATCH, NEVER, SPANS, UNREACHABLE, MakeBench
+from tailring_pipeline import Batch
+from tailring_router.part import DELIVERED, REPEATED, Outcome, Part, Result
+from tailring_router.repeats import Remains, Repeats, follow, key_of
 
-from tailring_pipeline import Refused
-from tailring_router.repeats import Repeats
-from tailring_testkit.otlp import spans_of
-
-OFF = {"enabled": False}
+ITEMS = 10
+REST = Remains(ITEMS, Batch(b"rest", 4))
+NO = Result(Outcome.REJECTED, "bad_data", "no")
 
 
-def test_only_what_was_delivered_is_known() -> None:
+@dataclass
+class Flying:
+    """A request with parts in flight."""
+
+    now: Remains
+
+    def remains(self) -> Remains:
+        return self.now
+
+
+def _keep(repeats: Repeats, request: bytes, now_ns: int = 0) -> None:
+    repeats.keep(key_of(request), REST, now_ns)
+
+
+def test_only_the_same_bytes_are_known() -> None:
     """Equal bytes are known, other bytes are not."""
     repeats = Repeats()
-    repeats.remember(b"part", 0)
-    assert repeats.known(bytes(bytearray(b"part")), 1)
-    assert not repeats.known(b"other", 1)
+    _keep(repeats, b"request")
+    assert repeats.take(b"other", 1) is None
+    assert repeats.take(bytes(bytearray(b"request")), 1) is REST
+
+
+def test_an_entry_serves_one_repeat() -> None:
+    """What comes after the repeat is new."""
+    repeats = Repeats()
+    _keep(repeats, b"request")
+    assert repeats.take(b"request", 1) is not None
+    assert repeats.take(b"request", 1) is None
+    assert (len(repeats), repeats.size_bytes) == (0, 0)
 
 
 def test_it_forgets_after_its_time() -> None:
-    """A part is known for `keep_ns` after it was last remembered."""
-    repeats = Repeats(keep_ns=10)
-    repeats.remember(b"part", 0)
-    repeats.remember(b"part", 5)
-    assert repeats.known(b"part", 14)
-    assert not repeats.known(b"part", 15)
-    assert len(repeats) == 0
+    """A request is known for `keep_ns` after it was last remembered."""
+    for now_ns, known in ((14, True), (15, False)):
+        repeats = Repeats(keep_ns=10)
+        _keep(repeats, b"request", 0)
+        _keep(repeats, b"request", 5)
+        assert (repeats.take(b"request", now_ns) is not None) == known
+        assert (len(repeats), repeats.size_bytes) == (0, 0)
 
 
-def test_it_is_bounded() -> None:
+def test_its_entries_are_bounded() -> None:
     """At most `entries_max` are kept, the newest."""
     repeats = Repeats(entries_max=2)
     for number in range(5):
-        repeats.remember(bytes([number]), 0)
-    assert [repeats.known(bytes([number]), 0) for number in range(5)] == [
-        False,
-        False,
-        False,
-        True,
-        True,
-    ]
+        _keep(repeats, bytes([number]))
+    known = [repeats.take(bytes([number]), 0) is not None for number in range(5)]
+    assert known == [False, False, False, True, True]
 
 
-async def test_a_repeated_request_costs_no_second_copy(make_bench: MakeBench) -> None:
-    """A sender that repeats a refused request has each span delivered once."""
-    bench = make_bench(level2=OFF)
-    bench.use("a", "b", "c")
-    bench.clients["b:1"].script([UNREACHABLE, UNREACHABLE])
-    for _ in range(2):
-        with pytest.raises(Refused):
-            await bench.begin().finish()
-    await bench.begin().finish()
-    assert [len(bench.clients[n].delivered) for n in ("a:1", "b:1", "c:1")] == [1, 1, 1]
-    assert bench.delivered() == SPANS
-    assert bench.left()["delivered"] == SPANS
-    share = len(spans_of(bench.clients["b:1"].delivered[0]))
-    assert bench.left()["repeated"] == 2 * (SPANS - share)
+def test_its_bytes_are_bounded() -> None:
+    """The oldest are forgotten when what remains takes more than `bytes_max`."""
+    repeats = Repeats(bytes_max=2 * REST.size_bytes + 1)
+    for number in range(5):
+        _keep(repeats, bytes([number]))
+    assert (len(repeats), repeats.size_bytes) == (2, 2 * REST.size_bytes)
+    assert repeats.take(bytes([2]), 0) is None
+    assert repeats.take(bytes([3]), 0) is REST
 
 
-async def test_what_arrives_after_its_sender_left_is_remembered(
-    make_bench: MakeBench,
-) -> None:
-    """In flight when the sender gave up, delivered later: its repeat is not sent."""
-    bench = make_bench(level2=NEVER)
-    bench.use("a")
-    bench.clients["a:1"].hold()
-    waiting = asyncio.ensure_future(bench.begin().finish())
-    await bench.clients["a:1"].wait_tried(1)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    bench.clients["a:1"].release()
-    await asyncio.sleep(0.01)
-    await bench.begin().finish()
-    assert bench.clients["a:1"].delivered == [BATCH.payload]
-    assert bench.left() == {"delivered": SPANS, "repeated": SPANS}
+def test_a_request_larger_than_the_bound_is_not_kept() -> None:
+    """It makes room for nobody and leaves nothing behind."""
+    repeats = Repeats(bytes_max=REST.size_bytes - 1)
+    _keep(repeats, b"request")
+    assert (len(repeats), repeats.size_bytes) == (0, 0)
 
 
-async def test_equal_requests_that_succeed_are_all_delivered(
-    make_bench: MakeBench,
-) -> None:
-    """What a sender sends twice on its own account is sent twice."""
-    bench = make_bench()
-    bench.use("a")
-    await bench.begin().finish()
-    await bench.begin().finish()
-    assert bench.delivered() == 2 * SPANS
+def test_a_request_of_which_nothing_arrived_is_not_kept() -> None:
+    """To send all of it needs no memory, and it replaces what was known before."""
+    repeats = Repeats()
+    _keep(repeats, b"request")
+    repeats.keep(key_of(b"request"), Remains(4, Batch(b"rest", 4)), 0)
+    assert (len(repeats), repeats.size_bytes) == (0, 0)
+
+
+def test_what_is_in_flight_is_asked_when_it_comes_again() -> None:
+    """The request says itself what remains, and is then not kept any more."""
+    repeats = Repeats()
+    flying = Flying(REST)
+    repeats.await_fate(key_of(b"request"), flying)
+    assert repeats.take(b"request", 0) is REST
+    repeats.settled(key_of(b"request"), flying, 0)
+    assert repeats.take(b"request", 0) is None
+
+
+def test_what_was_in_flight_is_kept_when_its_fate_is_known() -> None:
+    """A request that is settled before it comes again is known by what remained."""
+    repeats = Repeats()
+    flying = Flying(REST)
+    repeats.await_fate(key_of(b"request"), flying)
+    flying.now = Remains(ITEMS, Batch(b"", 0))
+    repeats.settled(key_of(b"request"), flying, 0)
+    assert repeats.take(b"request", 0) == flying.now
+
+
+async def test_what_is_not_sent_again_has_a_fate() -> None:
+    """Items refused for good are refused again by number, all others are repeated."""
+    flying = Part(b"flying", 2, address="a:1")
+    remains = Remains(ITEMS, Batch(b"rest", 4), refused=((NO, 3),), flying=(flying,))
+    parts = [(part.items, part.result.result()) for part in remains.settled()]
+    assert parts == [(3, NO), (1, REPEATED)]
+
+
+async def test_who_follows_shares_the_fate() -> None:
+    """What arrived is repeated, what was refused is refused, all else is moved."""
+    partly = Result(Outcome.DELIVERED, "partial", "some", rejected=1)
+    fates = {
+        DELIVERED: (Outcome.REPEATED, 0),
+        partly: (Outcome.REPEATED, 1),
+        NO: (Outcome.REJECTED, 0),
+        Result(Outcome.FAILED, "unavailable"): (Outcome.MOVED, 0),
+    }
+    for fate, expected in fates.items():
+        leader, part = (Part(b"same", 2, address="a:1") for _ in range(2))
+        follow(leader, part)
+        leader.resolve(fate)
+        result = await part.result
+        assert (result.outcome, result.rejected) == expected

@@ -1,10 +1,9 @@
-"""The same bytes again, while the first ones are in flight or were answered late."""
+"""The same bytes again, while the first ones are in flight."""
 
 from __future__ import annotations
 
 import asyncio
 
-import pytest
 from services.router.tests.rig import (
     NEVER,
     Bench,
@@ -12,7 +11,6 @@ from services.router.tests.rig import (
 )
 
 from tailring_pipeline import Refused
-from tailring_router import delivery as delivery_module
 from tailring_router.delivery import Delivery
 
 
@@ -81,16 +79,3 @@ async def test_the_same_bytes_are_moved_with_the_ring(make_bench: MakeBench) -> 
     async with asyncio.timeout(10):
         await again.finish()
     assert len(bench.clients["b:1"].delivered) == 1
-
-
-async def test_what_was_answered_late_is_known_when_it_comes_again(
-    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A sender who did not hear a late answer sends again, and nothing comes twice."""
-    monkeypatch.setattr(delivery_module, "_LATE_NS", 0)
-    bench = make_bench()
-    bench.use("a", "b")
-    for _ in range(2):
-        async with asyncio.timeout(10):
-            await bench.begin().finish()
-    assert [len(one.delivered) for one in bench.clients.values()] == [1, 1]

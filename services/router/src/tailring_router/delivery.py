@@ -13,8 +13,8 @@ every part goes to its forwarder, and what comes back is dealt with here:
 Every item of the request leaves by exactly one door (`Door`), whatever happens,
 also when the sender stops waiting. A part is dealt with as soon as its forwarder is
 done with it, it never waits for the other parts of its request. When the sender will
-send the whole request again, the parts that did arrive are remembered (`Repeats`); also
-when it took so long that the sender may have left before he hears the answer.
+send the whole request again, because he was refused or has left, it is remembered what
+of it remains to be sent (`Repeats`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-from tailring_pipeline import Backoff, Batch, Refused, Rejected, RetryConfig, Signal
+from tailring_pipeline import Backoff, Batch, Refused, Rejected, RetryConfig
 from tailring_router.fleet import Fleet
 from tailring_router.metrics import Door, RouterMetrics
 from tailring_router.part import (
@@ -36,6 +36,7 @@ from tailring_router.part import (
     Result,
     now_ns,
 )
+from tailring_router.repeats import Remains, Repeats, key_of
 from tailring_router.rests import Rest
 
 __all__ = ["Delivery", "Dispatcher"]
@@ -43,9 +44,6 @@ __all__ = ["Delivery", "Dispatcher"]
 # What an acknowledged request waits between two looks for a backend, when level 1
 # does not retry: to have no backend yet is not a try.
 LOOK_AGAIN_S = 1.0
-# An answer that took this long may find that its sender is gone: no deadline of a
-# sender is expected to be shorter.
-_LATE_NS = 1_000_000_000
 
 
 class Dispatcher:
@@ -65,6 +63,7 @@ class Dispatcher:
         self.retry = retry
         self.metrics = metrics
         self.acknowledged = acknowledged
+        self.repeats = Repeats()
         self._open: set[Delivery] = set()
         metrics.watch_held(self.held_items)
 
@@ -72,17 +71,28 @@ class Dispatcher:
         """Give every backend its part. Raises `Rejected` for malformed bytes."""
         self.metrics.received.add(batch.items)
         self.fleet.watch_open(len(self._open) + 1)
+        at_ns = now_ns()
+        known = self.repeats.take(batch.payload, at_ns)
         try:
-            parts = self.fleet.dispatch(
-                batch.payload, now_ns=now_ns(), held=self.acknowledged
-            )
+            parts = self._dispatch(batch, known, at_ns)
         except Rejected:
             self.metrics.left(Door.REJECTED, batch.items)
             raise
-        delivery = Delivery(self, parts)
+        following: list[Part] = []
+        if known is not None:
+            parts += known.settled()
+            following += [self.fleet.follow(it, now_ns=at_ns) for it in known.flying]
+        delivery = Delivery(self, batch, parts=parts, following=following)
         if delivery.held_items:
             self._open.add(delivery)
         return delivery
+
+    def _dispatch(self, batch: Batch, known: Remains | None, at_ns: int) -> list[Part]:
+        if known is not None:
+            batch = known.remaining
+            if not batch.items:
+                return []  # it has arrived, whether there is a backend now or not
+        return self.fleet.dispatch(batch.payload, now_ns=at_ns, held=self.acknowledged)
 
     def ended(self, delivery: Delivery) -> None:
         """A delivery holds nothing any more."""
@@ -97,20 +107,30 @@ class Dispatcher:
 class Delivery:
     """The parts of one request until each has left."""
 
-    def __init__(self, dispatcher: Dispatcher, parts: list[Part]) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        batch: Batch,
+        *,
+        parts: list[Part],
+        following: list[Part],
+    ) -> None:
+        """``following`` waits for the fate of the same bytes and was sent to nobody."""
+        # What its sender will send again; none once it is remembered or answered for.
+        self._request = None if dispatcher.acknowledged else batch
+        self._items = batch.items
+        self._key = b""
+        self._following = set(following)
         self._dispatcher = dispatcher
         self._fleet = dispatcher.fleet
         self._metrics = dispatcher.metrics
-        self._begun_ns = now_ns()
         self._open: set[Part] = set()
         self._resting: dict[Part, Rest] = {}
         self._backoffs: dict[Part, Backoff] = {}
-        self._arrived: list[Part] = []
         self._failed: list[Part] = []
         self._failure: Result | None = None
         self._given_back_items = 0
-        self._rejected_items = 0
-        self._refusal: Result | None = None
+        self._refused: dict[str, tuple[Result, int]] = {}
         # Set when nobody waits any more: the door of what has not arrived.
         self._gone_by: Door | None = None
         self._gone: list[Part] = []
@@ -119,7 +139,7 @@ class Delivery:
         self._done: asyncio.Future[None] = loop.create_future()
         # True when a backend had no room, or none is known: no ground to acknowledge.
         self.turned_away = any(map(_failed_already, parts))
-        for part in parts:
+        for part in (*parts, *following):
             self._watch(part)
         self._settle()
 
@@ -138,6 +158,15 @@ class Delivery:
         """Spans that were not delivered, once every part has left."""
         return self._given_back_items + self._rejected_items
 
+    @property
+    def _refusal(self) -> Result | None:
+        told = list(self._refused.values())
+        return told[-1][0] if told else None
+
+    @property
+    def _rejected_items(self) -> int:
+        return sum(items for _, items in self._refused.values())
+
     async def finish(self) -> None:
         """Wait until every part has left, for a sender that still waits.
 
@@ -151,14 +180,10 @@ class Delivery:
             self._withdraw(Door.ABANDONED)
             raise
         if self._gone:
-            raise Refused(
-                GONE.reason,
-                GONE.detail,
-                remaining=_joined(self._gone, self._metrics.signal),
-            )
+            raise Refused(GONE.reason, GONE.detail, remaining=self._remaining())
         if self._failure is not None:
-            self._remember_arrived()
-            remaining = _joined(self._failed, self._metrics.signal)
+            self._remember()
+            remaining = self._remaining()
             self._give_back(Door.REFUSED)
             raise Refused(
                 self._failure.reason,
@@ -166,30 +191,25 @@ class Delivery:
                 retry_after_s=self._failure.retry_after_s,
                 remaining=remaining,
             )
-        if self._is_late():
-            self._remember_arrived()
         if self._refusal is not None:
             raise Rejected(
                 self._refusal.reason, self._refusal.detail, items=self._rejected_items
             )
 
-    def _is_late(self) -> bool:
-        """Whether the sender may have left, and will send again, before he is told."""
-        waits = not self._dispatcher.acknowledged
-        return waits and now_ns() - self._begun_ns >= _LATE_NS
-
     def sender_left(self, *, takes_back: bool = False) -> None:
         """The sender stopped waiting, and `finish` is awaited by somebody else, who is
         told with `Refused` what was not delivered. ``takes_back``: it is for a later
         attempt, and not lost."""
-        self._remember_arrived()
         if not self._done.done():
             self._withdraw(Door.REFUSED if takes_back else Door.ABANDONED)
+        elif self._failure is None:
+            self._remember()  # else `finish` does, with what remains
 
     def acknowledge(self, then: Callable[[Delivery], None]) -> None:
         """The sender is answered now: from here on what fails is lost, and counted
         as that. ``then`` is called once, when every part has left."""
         self._then = then
+        self._request = None
         if self._done.done():
             self._finish_acknowledged()
 
@@ -222,6 +242,9 @@ class Delivery:
             return
         if not self._failed:
             self._dispatcher.ended(self)
+        if self._key:
+            self._dispatcher.repeats.settled(self._key, self, now_ns())
+            self._key = b""
         if not self._done.done():
             self._done.set_result(None)
             if self._then is not None:
@@ -238,7 +261,8 @@ class Delivery:
         elif self._gone_by is not None:
             self._leave_by(self._gone_by, [part])
         elif result.outcome is Outcome.MOVED:
-            self._metrics.moved.add(part.items)
+            if part not in self._following:
+                self._metrics.moved.add(part.items)
             self._reroute(part)
         else:
             self._rest(part, result)
@@ -249,12 +273,8 @@ class Delivery:
         if result.outcome is Outcome.REJECTED:
             rejected = part.items
         if rejected:
-            self._refusal = result
-            self._rejected_items += rejected
-        elif result.outcome is Outcome.DELIVERED:
-            self._arrived.append(part)
-            if self._gone_by is not None:
-                self._remember_arrived()
+            _, items = self._refused.pop(result.reason, (result, 0))
+            self._refused[result.reason] = (result, items + rejected)
         repeated = result.outcome is Outcome.REPEATED
         unroutable = result.reason == UNROUTABLE
         self._metrics.left(Door.UNROUTABLE if unroutable else Door.REJECTED, rejected)
@@ -322,7 +342,6 @@ class Delivery:
         """Nobody waits any more: what is not in flight leaves by ``door``; the fate of
         what is will be known, and it is not tried again."""
         self._gone_by = door
-        self._remember_arrived()
         for rest in self._resting.values():
             rest.cancel()
         gone = [*self._resting, *self._failed]
@@ -331,26 +350,48 @@ class Delivery:
         for part in list(self._open):
             if part.result.done():
                 continue  # its fate is known, and told in a moment
-            if door is Door.SHUTDOWN or self._fleet.abandon(part):
+            if door is Door.SHUTDOWN or self._is_withdrawn(part):
                 self._open.discard(part)
                 gone.append(part)
         self._leave_by(door, gone)
+        self._remember()
         self._settle()
+
+    def _is_withdrawn(self, part: Part) -> bool:
+        """Whether nobody has sent it."""
+        return part not in self._following and self._fleet.abandon(part)
 
     def _leave_by(self, door: Door, parts: list[Part]) -> None:
         self._gone += parts
         self._metrics.left(door, sum(part.items for part in parts))
 
-    def _remember_arrived(self) -> None:
-        at_ns = now_ns()
-        for part in self._arrived:
-            self._fleet.repeats.remember(part.payload, at_ns)
-        self._arrived = []
+    def remains(self) -> Remains:
+        """What is to be done when the same request comes again; see `Repeats`."""
+        return Remains(
+            self._items,
+            self._remaining(),
+            refused=tuple(self._refused.values()),
+            flying=tuple(self._open),
+        )
 
+    def _remaining(self) -> Batch:
+        """What has not arrived, and is on its way no more."""
+        parts = [*self._gone, *self._failed]
+        payload = b"".join([part.payload for part in parts])
+        items = sum(part.items for part in parts)
+        return Batch(payload, items, self._metrics.signal)
 
-def _joined(parts: list[Part], signal: Signal) -> Batch:
-    payload = b"".join([part.payload for part in parts])
-    return Batch(payload, sum(part.items for part in parts), signal)
+    def _remember(self) -> None:
+        """The sender will send the same bytes again, unless he was answered."""
+        if self._request is None:
+            return
+        key = key_of(self._request.payload)
+        self._request = None
+        if self._open:
+            self._key = key
+            self._dispatcher.repeats.await_fate(key, self)
+        else:
+            self._dispatcher.repeats.keep(key, self.remains(), now_ns())
 
 
 def _failed_already(part: Part) -> bool:

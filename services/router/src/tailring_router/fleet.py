@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 
 from tailring_otlpwire import RoutingRule, count
 from tailring_pipeline import (
@@ -32,18 +31,14 @@ from tailring_router.forwarder import Forwarder
 from tailring_router.lists import Lists
 from tailring_router.metrics import BackendMetrics, RouterMetrics
 from tailring_router.part import (
-    GONE,
-    MOVED,
-    REPEATED,
     STOPPED,
     UNROUTABLE,
     Outcome,
     Part,
     Result,
-    now_ns,
 )
 from tailring_router.partition import BY_TRACE, Partition, Routed, partition
-from tailring_router.repeats import Repeats
+from tailring_router.repeats import follow
 from tailring_router.rests import Rest, Rests
 from tailring_router.ring_changes import ring_changed
 from tailring_router.shared import Shared
@@ -96,9 +91,6 @@ class Fleet:
         """``connect`` makes a client for an address; it must not block. ``watch`` is
         shown some of the parts, to say who gets too much."""
         self.topology: Topology = EMPTY
-        self.repeats = Repeats()
-        # Parts that wait for the fate of the same bytes, which are in flight.
-        self._behind: set[Part] = set()
         self._settings = settings
         self._connect = connect
         self._metrics = metrics
@@ -201,11 +193,15 @@ class Fleet:
         if part.address in self._members:
             owners.append(self._members[part.address].forwarder)
         answers = [forwarder.abandon(part) for forwarder in owners]
-        if part in self._behind:
-            part.resolve(GONE)
-        elif not all(answers):
-            self.repeats.await_fate(part)
         return all(answers)
+
+    def follow(self, leader: Part, *, now_ns: int) -> Part:
+        """A part that waits for the fate of the same bytes, which are in flight for a
+        sender who left; moved if they do not arrive."""
+        routed = Routed(leader.address, leader.payload, leader.items)
+        part = self._part(routed, now_ns, None)
+        follow(leader, part)
+        return part
 
     async def wait_room(self, payload: bytes) -> None:
         """Wait until every backend that owns a part of ``payload`` has room, which it
@@ -320,27 +316,11 @@ class Fleet:
         return [Routed(routed.address, it.payload, it.items) for it in pieces]
 
     def _give(self, part: Part, *, room: bool) -> None:
-        member = self._members[part.address]
-        twin = self.repeats.pending(part.payload)
-        if self.repeats.known(part.payload, now_ns()):
-            part.resolve(REPEATED)
-        elif twin is not None and room:
-            self._behind.add(part)
-            twin.result.add_done_callback(partial(self._give_after, part))
-        elif room:
-            member.forwarder.offer(part)
+        forwarder = self._members[part.address].forwarder
+        if room:
+            forwarder.offer(part)
         else:
-            member.forwarder.turn_away(part)
-
-    def _give_after(self, part: Part, _twin: asyncio.Future[Result]) -> None:
-        """The fate of the same bytes, sent before, is known."""
-        self._behind.discard(part)
-        if part.result.done():
-            return  # its sender has left
-        if part.address in self._members:
-            self._give(part, room=True)
-        else:
-            part.resolve(MOVED)
+            forwarder.turn_away(part)
 
     def _is_full(self, member: _Member) -> bool:
         return self._shared.total.full or member.forwarder.full

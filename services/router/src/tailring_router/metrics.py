@@ -29,8 +29,8 @@ class Door(Enum):
     DELIVERED = "delivered"
     """Acknowledged by its backend."""
     REPEATED = "repeated"
-    """Acknowledged by its backend before, in a request that was refused as a whole and
-    came again; not sent a second time."""
+    """Acknowledged by its backend before, in a request that was refused as a whole, or
+    whose sender left, and that came again; not sent a second time."""
     REFUSED = "refused"
     """Given back to the sender, who was told to send it again."""
     REJECTED = "rejected"

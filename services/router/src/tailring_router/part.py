@@ -31,7 +31,7 @@ class Outcome(Enum):
     DELIVERED = "delivered"
     """The backend acknowledged it."""
     REPEATED = "repeated"
-    """The backend acknowledged the same bytes before; not sent again."""
+    """A backend acknowledged the same items before; not sent again."""
     MOVED = "moved"
     """Not delivered: its backend left, or is unreachable while the ring changed."""
     FAILED = "failed"
