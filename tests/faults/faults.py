@@ -33,6 +33,9 @@ class Fault:
     strike: Step
     mend: Step
     reached: Reached = "directly"
+    answers_first: bool = False
+    """Whether the router gives up a part before its client gives up the request. One
+    who gives up in the moment of the answer cannot be told from one who heard it."""
 
     @property
     def one_ring(self) -> bool:
@@ -89,7 +92,7 @@ async def _roll(bench: Bench) -> None:
 
 
 async def _kill_and_unlist(bench: Bench) -> None:
-    """It dies, and leaves the list only after its clients have given up."""
+    """It dies, and leaves the list only after its clients were refused."""
     bench.victim.child.kill()
     await asyncio.sleep(_LISTED_SHARE * bench.lasts_s)
     bench.list_backends(*range(1, BACKENDS))
@@ -145,7 +148,7 @@ _ALL: Sequence[Fault] = (
     Fault("cut", _lasting(_cut), _cut, "by proxy"),
     Fault("mute", _lasting(_mute), _unmute, "by proxy"),
     Fault("expired", _lasting(_expire), _renew, "by tls"),
-    Fault("unlisted", _kill_and_unlist, _start_and_list, "by name"),
+    Fault("unlisted", _kill_and_unlist, _start_and_list, "by name", answers_first=True),
     Fault("rolling", _roll, _nothing, "by name"),
 )
 FAULTS = {fault.name: fault for fault in _ALL}

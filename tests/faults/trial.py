@@ -97,7 +97,7 @@ async def _trial(fault: Fault, shape: Shape, folder: Path, *, peer: bool) -> Res
     loop = asyncio.get_running_loop()
     async with running_bench(
         folder,
-        exporter=shape.exporter,
+        exporter=_exporter(fault, shape),
         reached=fault.reached,
         lasts_s=shape.lasts_s,
         peer=peer,
@@ -126,6 +126,12 @@ async def _trial(fault: Fault, shape: Shape, folder: Path, *, peer: bool) -> Res
         pressed=pressed,
         took_s=took_s,
     )
+
+
+def _exporter(fault: Fault, shape: Shape) -> Mapping[str, Any]:
+    if not fault.answers_first:
+        return shape.exporter
+    return {"timeout": f"{shape.timeout_s / 2}s", **shape.exporter}
 
 
 @asynccontextmanager
