@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ from tailring_router.metrics import RouterMetrics
 from tailring_router.partition import BY_TRACE
 from tailring_router.shared import Shared
 from tailring_runtime.metrics import Metrics
+from tailring_runtime.process import tune_collector
+from tailring_runtime.settings import Settings
 from tailring_testkit.backend import Backend
 from tailring_testkit.client import ScriptedClient
 
@@ -45,6 +48,17 @@ def client() -> ScriptedClient:
 def metrics() -> Metrics:
     """Fresh metrics."""
     return Metrics()
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Python's garbage collector as the router sets it up: it would walk the objects of
+    all tests of this process."""
+    thresholds = gc.get_threshold()
+    tune_collector(Settings().gc_threshold)
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
 
 
 @pytest.fixture
