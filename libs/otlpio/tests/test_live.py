@@ -227,6 +227,8 @@ async def test_what_stays_in_a_folder_that_is_left_is_told_with_its_name(
         await inlet.consume(Batch(SPAN, 1))
         kept_on_disk(written, folders[1])
         assert (await live.reload(loaded(written, tmp_path))).changed
+        (problem,) = (await live.reload(loaded(first, tmp_path))).problems
+        assert "still delivers from" in problem
     said = capsys.readouterr()
     (line,) = [it for it in (said.out + said.err).splitlines() if "acknowledged" in it]
     assert str(folders[0] / "exporter_otlp_a_traces") in line

@@ -155,6 +155,7 @@ class LiveAssembly:
             if self._settings.worker is None:
                 known = set(self._live.endpoints(before.config).values())
                 self._check_free(known, config)
+            self._retirement.check_free(after.extensions.stored.values())
             if exclusive:
                 ending = True
                 await self._end(before, exclusive)

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from tailring_otlpio.extensions import Stored
 from tailring_otlpio.inlet import Way
 from tailring_pipeline import Stage
+from tailring_runtime.errors import StartError
 from tailring_runtime.lifecycle import Hurrying
 from tailring_runtime.logs import get_logger
 from tailring_runtime.losses import Losing, Loss
@@ -62,6 +63,15 @@ class Retirement:
         """What they had acknowledged and lost."""
         losing = [part.loss for part in self._parts if isinstance(part, Losing)]
         return sum(losing, start=self._ended)
+
+    def check_free(self, wanted: Collection[Stored]) -> None:
+        """Raise `StartError` when a replaced part still has the folder of a queue."""
+        for queue in self._stored.values():
+            if any(map(queue.shares_with, wanted)):
+                raise StartError(
+                    f"a replaced exporter still delivers from {queue.folder}"
+                    f" ({queue.items} items): try again later, or restart"
+                )
 
     def retire(
         self,
