@@ -97,6 +97,8 @@ class Supervisor:
         self._stop = StopRequests()
         self._places: list[Child | None] = [None] * settings.workers
         self._codes: list[int] = []
+        # Whether the workers were told to stop.
+        self._told = False
         self._departed = Departed()
         identity = Identity(service, version_of(service))
         self.telemetry = Telemetry(plan.shell, settings, identity=identity)
@@ -131,11 +133,12 @@ class Supervisor:
 
     async def _work(self, changes: Changes) -> None:
         async with asyncio.TaskGroup() as group:
-            for place in range(len(self._places)):
-                group.create_task(self._keep(place))
+            places = range(len(self._places))
+            keeps = {group.create_task(self._keep(place)) for place in places}
             follow = group.create_task(self._follow(changes))
             await self._watch()
             follow.cancel()
+            await self._drain(keeps)
 
     # ------------------------------------------------------------ one place
 
@@ -173,6 +176,8 @@ class Supervisor:
         child.give(Work(settings, child.payload))
         self._places[place] = child
         self._log.info("worker started", worker=place, pid=child.pid)
+        if self._told:  # while it was made
+            child.send_signal(signal.SIGTERM)
         return child
 
     async def _live(self, child: Child) -> int:
@@ -237,39 +242,34 @@ class Supervisor:
         return self.telemetry.health.state is not State.STARTING
 
     async def _watch(self) -> None:
-        """Ready when all workers are; then drain when told to."""
+        """Ready when all workers are; until told to stop."""
         await _first(self._all_running(), self._stop.wait_drain())
         if not self._stop.asked:
             self.telemetry.health.move(State.RUNNING)
             self._log.info("service started", workers=len(self._places))
         await self._stop.wait_drain()
+
+    async def _drain(self, keeps: set[asyncio.Task[None]]) -> None:
+        """Until every place is given up."""
         if self._started:
             self.telemetry.health.move(State.DRAINING)
         self._log.info("draining workers", timeout_s=self._settings.drain_timeout_s)
+        self._told = True
         self._signal(signal.SIGTERM)
-        if await self._gone(self._drain_limit_s, self._stop.wait_abandon()):
+        abandon = self._stop.wait_abandon()
+        await _first(asyncio.wait(keeps, timeout=self._drain_limit_s), abandon)
+        if all(keep.done() for keep in keeps):
             return
         self._log.warning("workers are stopped at once")
         self._signal(signal.SIGTERM)
-        if not await self._gone(OVERRUN_MAX_S + KILL_MARGIN_S, asyncio.Event().wait()):
+        _, left = await asyncio.wait(keeps, timeout=OVERRUN_MAX_S + KILL_MARGIN_S)
+        while left:
             self._signal(signal.SIGKILL)
+            _, left = await asyncio.wait(left, timeout=KILL_MARGIN_S)
 
     async def _all_running(self) -> None:
         while not all(it and it.was_running for it in self._places):  # noqa: ASYNC110
             await asyncio.sleep(LOOK_S)
-
-    async def _gone(self, limit_s: float, unless: Coroutine[Any, Any, Any]) -> bool:
-        async def wait() -> None:
-            """Until no worker is left."""
-            while self._processes:  # noqa: ASYNC110 - exits without a common event
-                await asyncio.sleep(LOOK_S)
-
-        try:
-            async with asyncio.timeout(limit_s):
-                await _first(wait(), unless)
-        except TimeoutError:
-            return False
-        return not self._processes
 
     def _signal(self, number: signal.Signals) -> None:
         for child in self._processes:

@@ -1,0 +1,148 @@
+"""What a supervisor does with its workers, over workers that are played."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tailring_runtime.config import CollectorConfig
+from tailring_runtime.config.collector import ServiceConfig
+from tailring_runtime.crew import Child
+from tailring_runtime.plan import Origin, Plan
+from tailring_runtime.settings import Settings
+from tailring_runtime.supervisor import Supervisor
+
+_PLAN = Plan(CollectorConfig(service=ServiceConfig(pipelines={})), (), (), b"plan")
+_WAIT_S = 10.0
+
+
+class _Worker:
+    """Runs until it is told to end, or dies."""
+
+    pid = 4711
+    ran_s = 1.0
+    ready = True
+    stays = True
+
+    def __init__(self, *, code: int = 0, runs: bool = True) -> None:
+        self._code = code
+        self.was_running = runs
+        self.payload = b""
+        self.families: list[Any] = []
+        self.tasks: list[object] = []
+        self.signals: list[signal.Signals] = []
+        self._over = asyncio.Event()
+
+    def give(self, task: object) -> None:
+        """Its task."""
+        self.tasks.append(task)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """The end."""
+        self.signals.append(number)
+        self._over.set()
+
+    def die(self, code: int) -> None:
+        """End by itself."""
+        self._code = code
+        self._over.set()
+
+    async def listen(self) -> None:
+        """Until the end."""
+        await self._over.wait()
+
+    async def wait(self) -> int:
+        """Its exit code."""
+        return self._code
+
+
+Start = Callable[[int], Coroutine[Any, Any, _Worker]]
+
+
+class _Host:
+    """Where workers are started; ``start`` is told how many were before."""
+
+    def __init__(self, start: Start) -> None:
+        self._start = start
+        self.workers: list[_Worker] = []
+        self.asked = 0
+
+    async def start(self, _module: str, _name: str) -> _Worker:
+        """One more worker."""
+        self.asked += 1
+        worker = await self._start(self.asked - 1)
+        self.workers.append(worker)
+        return worker
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait for what the supervisor does."""
+        async with asyncio.timeout(_WAIT_S):
+            while not true():  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+
+
+async def _good(_number: int) -> _Worker:
+    return _Worker()
+
+
+@asynccontextmanager
+async def _supervised(
+    monkeypatch: pytest.MonkeyPatch, start: Start = _good
+) -> AsyncIterator[tuple[_Host, Supervisor, asyncio.Task[int]]]:
+    """A supervisor of two workers at work."""
+    host = _Host(start)
+    monkeypatch.setattr(Child, "start", host.start)
+    settings = Settings(
+        workers=2, metrics_endpoint="", health_endpoint="", drain_timeout_s=1
+    )
+    one = Supervisor(
+        _PLAN, settings, origin=Origin(()), service="tailring-runtime", module="none"
+    )
+    async with asyncio.timeout(_WAIT_S), asyncio.TaskGroup() as group:
+        run = group.create_task(one.run())
+        yield host, one, run
+
+
+def _stop() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _is_ready(one: Supervisor) -> Callable[[], bool]:
+    return lambda: one.telemetry.health.ready
+
+
+async def test_each_place_gets_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every worker has its task once, and each is told to stop once."""
+    async with _supervised(monkeypatch) as (host, one, run):
+        await host.until(_is_ready(one))
+        _stop()
+        assert await run == 0
+    assert [len(worker.tasks) for worker in host.workers] == [1, 1]
+    assert [worker.payload for worker in host.workers] == [b"plan"] * 2
+    assert [worker.signals for worker in host.workers] == [[signal.SIGTERM]] * 2
+
+
+async def test_a_worker_that_is_being_made_at_the_stop_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stop between the start of a process and its place reaches it as well."""
+    made = asyncio.Event()
+
+    async def slow(_number: int) -> _Worker:
+        """A fork takes its time."""
+        await made.wait()
+        return _Worker()
+
+    async with _supervised(monkeypatch, slow) as (host, _one, run):
+        await host.until(lambda: host.asked == 2)
+        _stop()
+        await asyncio.sleep(0.1)  # it is taken between two turns of the loop
+        made.set()
+        assert await run == 0
+    assert [worker.signals for worker in host.workers] == [[signal.SIGTERM]] * 2
