@@ -146,3 +146,53 @@ async def test_a_worker_that_is_being_made_at_the_stop_is_told(
         made.set()
         assert await run == 0
     assert [worker.signals for worker in host.workers] == [[signal.SIGTERM]] * 2
+
+
+async def test_a_process_that_cannot_be_made_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The other worker goes on, and the place has a worker as soon as it can."""
+
+    async def start(number: int) -> _Worker:
+        """The third one cannot be made."""
+        if number == 2:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return _Worker()
+
+    async with _supervised(monkeypatch, start) as (host, one, run):
+        await host.until(_is_ready(one))
+        host.workers[0].die(1)
+        await host.until(lambda: len(host.workers) == 3)
+        _stop()
+        assert await run == 0
+    assert host.asked == 4
+    assert host.workers[1].signals == [signal.SIGTERM]
+
+
+async def test_a_first_process_that_cannot_be_made_is_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before all have run it is a failure of the start, without a traceback."""
+
+    async def start(_number: int) -> _Worker:
+        """None can be made."""
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    async with _supervised(monkeypatch, start) as (_host, _one, run):
+        assert await run == 1
+
+
+@pytest.mark.parametrize(("runs", "code"), [(False, 0), (True, 1)])
+async def test_a_stop_before_a_worker_takes_signals_is_clean(
+    *, runs: bool, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed by our SIGTERM it counts as a failure only when it had served."""
+
+    async def start(_number: int) -> _Worker:
+        """It does not handle the signal."""
+        return _Worker(code=-signal.SIGTERM, runs=runs)
+
+    async with _supervised(monkeypatch, start) as (host, _one, run):
+        await host.until(lambda: len(host.workers) == 2)
+        _stop()
+        assert await run == code

@@ -19,6 +19,8 @@ __all__ = ["Child", "describe_exit", "exit_code"]
 
 # A worker whose event loop did not turn for so long is killed.
 SILENT_MAX_S = 60.0
+# Many that start at once share the cores; one that has not said a word by then hangs.
+FIRST_BEAT_MAX_S = 300.0
 
 
 class Child:
@@ -103,7 +105,7 @@ class Child:
 
     async def listen(self) -> None:
         """Take its messages until it closes its end, or is silent for too long."""
-        limit_s: float | None = None  # it may take its time to start
+        limit_s = FIRST_BEAT_MAX_S
         try:
             while True:
                 async with asyncio.timeout(limit_s):

@@ -40,6 +40,10 @@ class Restarts:
         self._failures = 0 if was_running else self._failures + 1
         if self._failures >= FAILURES_MAX:
             return None
+        return self.not_made()
+
+    def not_made(self) -> float:
+        """The same when no process could be made: the host's trouble, no crash loop."""
         self._deaths += 1
         if self._deaths == 1:
             return 0.0

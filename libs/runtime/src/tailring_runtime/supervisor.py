@@ -146,15 +146,17 @@ class Supervisor:
         """Have a worker in that place until the stop."""
         restarts = Restarts(random=random.Random())
         while not self._stop.asked:
-            child = await self._start(place)
-            returned = await self._live(child)
-            self._places[place] = None
-            self._departed.add(child.families, living=self._families())
+            try:
+                child = await self._start(place)
+            except OSError as error:
+                returned, how = 1, f"no process could be made: {error}"
+                wait_s: float | None = restarts.not_made()
+            else:
+                returned = await self._live(place, child)
+                how = describe_exit(returned)
+                wait_s = restarts.died(ran_s=child.ran_s, was_running=child.was_running)
             if self._stop.asked:
-                self._codes.append(returned)
                 return
-            wait_s = restarts.died(ran_s=child.ran_s, was_running=child.was_running)
-            how = describe_exit(returned)
             if wait_s is None or not self._started:
                 self._log.error("worker ended, stopping", worker=place, how=how)
                 self._codes.append(returned or 1)
@@ -180,13 +182,22 @@ class Supervisor:
             child.send_signal(signal.SIGTERM)
         return child
 
-    async def _live(self, child: Child) -> int:
+    async def _live(self, place: int, child: Child) -> int:
+        """Until it has ended; how, as `subprocess` tells it."""
         try:
             await child.listen()
         except TimeoutError:
             self._log.error("worker is silent and is killed", pid=child.pid)
             child.send_signal(signal.SIGKILL)
-        return await child.wait()
+        returned = await child.wait()
+        self._places[place] = None
+        self._departed.add(child.families, living=self._families())
+        if self._stop.asked:
+            # A stop before it could take the signal is a clean one.
+            early = self._told and not child.was_running
+            clean = early and returned == -signal.SIGTERM
+            self._codes.append(0 if clean else returned)
+        return returned
 
     # ------------------------------------------------------------ reloading
 
@@ -196,7 +207,11 @@ class Supervisor:
         while True:
             reason = await changes.wait()
             self._log.info("reading the configuration again", reason=reason)
-            plan = await make_plan(self._module, self._origin)
+            try:
+                plan = await make_plan(self._module, self._origin)
+            except OSError as error:
+                self._books.refused((f"no process could be made to read it: {error}",))
+                continue
             if isinstance(plan, int):
                 self._books.refused((f"reading it ended with exit code {plan}",))
             elif isinstance(plan, Refusal):
