@@ -31,9 +31,10 @@ class _Memory:
     garbage_mib: int = 0
     collections: int = 0
 
-    def readers(self) -> MemorySettings:
+    def readers(self, *, workers: int) -> MemorySettings:
         """The readers to inject."""
         return MemorySettings(
+            workers=workers,
             used_bytes=lambda: self.used_mib * MIB,
             total_bytes=lambda: 2000 * MIB,
             reclaim=self.reclaim,
@@ -47,7 +48,7 @@ class _Memory:
 
 
 class _Rig:
-    def __init__(self, **written: int) -> None:
+    def __init__(self, *, workers: int = 1, **written: int) -> None:
         self.memory = _Memory()
         self.sink = Sink()
         self.metrics = Metrics()
@@ -57,7 +58,7 @@ class _Rig:
             ),
             consumer=self.sink,
             metrics=self.metrics,
-            settings=self.memory.readers(),
+            settings=self.memory.readers(workers=workers),
         )
 
     def value(self, name: str) -> float:
@@ -153,6 +154,32 @@ async def test_a_percentage_is_of_what_may_be_used() -> None:
     await rig.limiter.start()
     assert not rig.limiter.refusing
     rig.memory.used_mib = 800
+    rig.limiter.check()
+    assert rig.limiter.refusing
+    await rig.limiter.terminate()
+
+
+@pytest.mark.parametrize(
+    ("written", "soft_mib"),
+    [
+        ({"limit_mib": 0, "limit_percentage": 80}, 320),
+        (
+            {"limit_mib": 0, "limit_percentage": 80, "spike_limit_percentage": 20},
+            300,
+        ),
+        ({"limit_mib": 500}, 400),
+    ],
+)
+@virtual_time
+async def test_workers_share_a_percentage(
+    written: dict[str, int], soft_mib: int
+) -> None:
+    """Each of four workers has a quarter of it; MiB are each worker's own."""
+    rig = _Rig(workers=4, **written)
+    rig.memory.used_mib = soft_mib - 1
+    await rig.limiter.start()
+    assert not rig.limiter.refusing
+    rig.memory.used_mib = soft_mib
     rig.limiter.check()
     assert rig.limiter.refusing
     await rig.limiter.terminate()

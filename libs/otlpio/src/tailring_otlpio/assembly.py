@@ -300,7 +300,9 @@ class Assembly:
                     consumer=consumer,
                     metrics=metrics,
                     name=name,
-                    settings=MemorySettings(signal=settings.signal),
+                    settings=MemorySettings(
+                        signal=settings.signal, workers=self._makers.workers
+                    ),
                 )
         raise AssertionError(f"no processor is made from {type(model).__name__}")
 

@@ -64,6 +64,8 @@ class Makers:
     exporters: Mapping[type[ConfigModel], MakeExporter] = field(default_factory=dict)
     processors: Mapping[type[ConfigModel], MakeProcessor] = field(default_factory=dict)
     extensions: Mapping[type[ConfigModel], MakeExtension] = field(default_factory=dict)
+    workers: int = 1
+    """Processes like this one on the host, which share its memory."""
 
 
 def make_exporter(model: ConfigModel, making: Making) -> Part:

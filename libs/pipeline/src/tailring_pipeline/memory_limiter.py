@@ -6,6 +6,8 @@ Rules:
 * Above the soft limit every batch is refused (retryable), so that senders slow down.
 * Garbage is collected above either limit, as often as `MemoryGate` allows. A collection
   stops the event loop while it runs.
+* A percentage is of what all workers may use together, so each has its part of it; a
+  limit in MiB is each worker's own.
 
 It measures the resident memory of the process, which is what the kernel kills for; the
 collector measures its heap.
@@ -53,10 +55,11 @@ LIMITER_REFUSED = per_signal(
 
 @dataclass(frozen=True, slots=True)
 class MemorySettings:
-    """The signal of its pipeline, and where its figures come from; a test brings its
-    own."""
+    """The signal of its pipeline, the number of processes that share the memory, and
+    where its figures come from; a test brings its own."""
 
     signal: Signal = Signal.TRACES
+    workers: int = 1
     used_bytes: Callable[[], int] = rss_bytes
     total_bytes: Callable[[], int] = memory_total_bytes
     reclaim: Callable[[], None] = reclaim
@@ -170,7 +173,9 @@ class MemoryLimiter:
         return left_bytes
 
     def _total_bytes(self) -> int:
-        return 0 if self._config.limit_mib else self._readers.total_bytes()
+        if self._config.limit_mib:
+            return 0
+        return self._readers.total_bytes() // self._readers.workers
 
     async def _check_forever(self) -> None:
         while True:

@@ -121,6 +121,7 @@ def _makers(pages: Pages, worker: Worker) -> Makers:
             ZPagesConfig: zpages_of(pages, worker=worker.index),
             FileStorageConfig: file_storage_of(worker),
         },
+        workers=worker.count,
     )
 
 
