@@ -196,3 +196,27 @@ async def test_a_stop_before_a_worker_takes_signals_is_clean(
         await host.until(lambda: len(host.workers) == 2)
         _stop()
         assert await run == code
+
+
+async def test_a_reload_that_cannot_be_read_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When no process can be made for it, it is counted and the workers go on."""
+
+    async def start(number: int) -> _Worker:
+        """None for the reading."""
+        if number == 2:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return _Worker()
+
+    async with _supervised(monkeypatch, start) as (host, one, run):
+        await host.until(_is_ready(one))
+        await asyncio.sleep(0.1)  # until it waits for a reason
+        os.kill(os.getpid(), signal.SIGHUP)
+        metrics = one.telemetry.metrics
+        await host.until(
+            lambda: metrics.value("tailring_config_reloads", result="refused") == 1
+        )
+        assert [worker.signals for worker in host.workers] == [[], []]
+        _stop()
+        assert await run == 0
