@@ -83,7 +83,10 @@ async def test_the_limiter_counts_under_the_name_of_the_signal(signal: Signal) -
         consumer=sink,
         metrics=metrics,
         settings=MemorySettings(
-            signal, lambda: used, lambda: GIB, reclaim=lambda: None
+            signal,
+            used_bytes=lambda: used,
+            total_bytes=lambda: GIB,
+            reclaim=lambda: None,
         ),
     )
     await limiter.start()
