@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 
 from tailring_runtime.address import join_host_port, split_host_port
 from tailring_runtime.config.component import ComponentType
+from tailring_runtime.config.health_check import HTTP_SERVER_KEYS
 from tailring_runtime.config.model import ConfigModel
 from tailring_runtime.config.types import Text
 from tailring_runtime.logs import get_logger
@@ -30,25 +31,7 @@ class ZPagesConfig(ConfigModel):
 
     refused: ClassVar[Mapping[str, str]] = {
         "expvar": "there are no Go variables here; /metrics has the figures",
-        **dict.fromkeys(
-            (
-                "tls",
-                "cors",
-                "auth",
-                "transport",
-                "compression_algorithms",
-                "max_request_body_size",
-                "include_metadata",
-                "response_headers",
-                "read_timeout",
-                "read_header_timeout",
-                "write_timeout",
-                "idle_timeout",
-                "keep_alives_enabled",
-                "middlewares",
-            ),
-            _PLAIN,
-        ),
+        **dict.fromkeys(HTTP_SERVER_KEYS, _PLAIN),
     }
     harmless: ClassVar[Mapping[str, tuple[object, ...]]] = {
         "expvar": (None, {}, {"enabled": False}),

@@ -12,8 +12,25 @@ from tailring_runtime.config.component import ComponentType
 from tailring_runtime.config.model import ConfigModel
 from tailring_runtime.config.types import Text
 
-__all__ = ["HEALTH_CHECK", "HealthCheckConfig"]
+__all__ = ["HEALTH_CHECK", "HTTP_SERVER_KEYS", "HealthCheckConfig"]
 
+# Of a collector's HTTP server, what has no use on a plain page of our own.
+HTTP_SERVER_KEYS = (
+    "tls",
+    "cors",
+    "auth",
+    "transport",
+    "compression_algorithms",
+    "max_request_body_size",
+    "include_metadata",
+    "response_headers",
+    "read_timeout",
+    "read_header_timeout",
+    "write_timeout",
+    "idle_timeout",
+    "keep_alives_enabled",
+    "middlewares",
+)
 PLAIN_HTTP = "health is served as plain HTTP without this key; remove it"
 
 
@@ -32,25 +49,7 @@ class HealthCheckConfig(ConfigModel):
     refused: ClassVar[Mapping[str, str]] = {
         "check_collector_pipeline": "it never worked upstream and is deprecated there;"
         " readiness here already follows the parts of the pipeline; remove it",
-        **dict.fromkeys(
-            (
-                "tls",
-                "cors",
-                "auth",
-                "transport",
-                "compression_algorithms",
-                "max_request_body_size",
-                "include_metadata",
-                "response_headers",
-                "read_timeout",
-                "read_header_timeout",
-                "write_timeout",
-                "idle_timeout",
-                "keep_alives_enabled",
-                "middlewares",
-            ),
-            PLAIN_HTTP,
-        ),
+        **dict.fromkeys(HTTP_SERVER_KEYS, PLAIN_HTTP),
         **dict.fromkeys(
             ("use_v2", "http", "grpc", "component_health"),
             "this is the health_check of version 1; use endpoint and path",
