@@ -3,48 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from libs.pipeline.tests.segment_rig import NOW, batches_of, left_in, opened, unread
 
 from tailring_pipeline import Batch
 from tailring_pipeline.records import HEADER_BYTES
 from tailring_pipeline.segment_log import Recovered, SegmentLog
-from tailring_pipeline.segment_reading import Chunk, Place
-
-NOW = 0.0
-
-
-def _batches(count: int, *, size: int = 20) -> list[Batch]:
-    return [Batch(f"{n:06d}".encode() * size, n + 1) for n in range(count)]
-
-
-def _opened(folder: Path) -> SegmentLog:
-    log = SegmentLog(folder)
-    log.open(timeout_s=NOW)
-    return log
-
-
-def _all(log: SegmentLog, *, bytes_max: int = 1 << 20) -> Iterator[tuple[Place, Batch]]:
-    """Everything that is not done, as a process reads it."""
-    cursor, at_end = log.start, False
-    while not at_end:
-        chunk = log.read(cursor, bytes_max)
-        assert (chunk.cursor > cursor) or chunk.at_end
-        yield from chunk.records
-        cursor, at_end = chunk.cursor, chunk.at_end
-
-
-def _left(folder: Path) -> list[Batch]:
-    """What a new process finds."""
-    log = _opened(folder)
-    found = [batch for _, batch in _all(log)]
-    log.close()
-    return found
+from tailring_pipeline.segment_reading import Chunk
 
 
 @st.composite
@@ -110,10 +81,10 @@ def test_harm_costs_only_what_it_touched(
 ) -> None:
     """After any harm to a segment the intact records come back, nothing else does,
     what is lost is told once, and the next start is quiet."""
-    batches = _batches(12, size=size)
+    batches = batches_of(12, size=size)
     with TemporaryDirectory() as name:
         folder = Path(name) / "queue"
-        log = _opened(folder)
+        log = opened(folder)
         log.append(batches)
         log.close()
         (path,) = folder.glob("*.seg")
@@ -125,7 +96,7 @@ def test_harm_costs_only_what_it_touched(
         path.write_bytes(data)
         log = SegmentLog(folder)
         found = log.open(timeout_s=NOW)
-        left = [batch for _, batch in _all(log, bytes_max=100)]
+        left = [batch for _, batch in unread(log, bytes_max=100)]
         log.close()
         assert (
             set(_untouched(before, bytes(data), batches)) <= set(left) <= set(batches)
@@ -201,7 +172,7 @@ def test_as_many_are_told_as_are_missing(
 ) -> None:
     """At a start each kind of harm costs exactly these records and tells so many; what
     stood at the end of a file that was cut, nobody can know."""
-    log, batches = _opened(tmp_path), _batches(12)
+    log, batches = opened(tmp_path), batches_of(12)
     log.append(batches)
     log.close()
     (path,) = tmp_path.glob("*.seg")
@@ -210,7 +181,7 @@ def test_as_many_are_told_as_are_missing(
     path.write_bytes(data)
     log = SegmentLog(tmp_path)
     found = log.open(timeout_s=NOW)
-    assert [batch for _, batch in _all(log)] == _without(missing, batches)
+    assert [batch for _, batch in unread(log)] == _without(missing, batches)
     assert sum(one.damage.records for one in found.damages) == told
     assert found.unfinished == unfinished
     log.close()
@@ -236,7 +207,7 @@ def test_what_goes_missing_while_it_runs_is_told(
 ) -> None:
     """A log that knows what it wrote tells exactly how many records are missing, those
     at the end of a file that was cut, too."""
-    log, batches = _opened(tmp_path), _batches(12)
+    log, batches = opened(tmp_path), batches_of(12)
     log.append(batches)
     (path,) = tmp_path.glob("*.seg")
     data = bytearray(path.read_bytes())
@@ -259,10 +230,10 @@ def test_a_harmed_journal_costs_duplicates_only(
     harms: list[Callable[[bytearray], None]],
 ) -> None:
     """What a damaged journal no longer names comes back; what was never done stays."""
-    batches = _batches(12)
+    batches = batches_of(12)
     with TemporaryDirectory() as name:
         folder = Path(name) / "queue"
-        log = _opened(folder)
+        log = opened(folder)
         places = [stored.place for stored in log.append(batches)]
         log.done(places[:9])
         log.close()
@@ -272,5 +243,5 @@ def test_a_harmed_journal_costs_duplicates_only(
             if data:
                 harm(data)
         path.write_bytes(data)
-        left = _left(folder)
+        left = left_in(folder)
         assert set(batches[9:]) <= set(left) <= set(batches)

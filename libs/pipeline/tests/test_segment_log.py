@@ -5,46 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from libs.pipeline.tests.segment_rig import NOW, batches_of, left_in, opened, unread
 
 from tailring_pipeline import Batch, Signal, segment_log
 from tailring_pipeline.errors import StorageInUse
 from tailring_pipeline.records import HEADER_BYTES
 from tailring_pipeline.segment_log import SegmentLog
-from tailring_pipeline.segment_reading import Cursor, Place
-
-NOW = 0.0
-
-
-def _batches(count: int, *, size: int = 20) -> list[Batch]:
-    return [Batch(f"{n:06d}".encode() * size, n + 1) for n in range(count)]
-
-
-def _opened(folder: Path) -> SegmentLog:
-    log = SegmentLog(folder)
-    log.open(timeout_s=NOW)
-    return log
-
-
-def _all(log: SegmentLog, *, bytes_max: int = 1 << 20) -> Iterator[tuple[Place, Batch]]:
-    """Everything that is not done, as a process reads it."""
-    cursor, at_end = log.start, False
-    while not at_end:
-        chunk = log.read(cursor, bytes_max)
-        assert (chunk.cursor > cursor) or chunk.at_end
-        yield from chunk.records
-        cursor, at_end = chunk.cursor, chunk.at_end
-
-
-def _left(folder: Path) -> list[Batch]:
-    """What a new process finds."""
-    log = _opened(folder)
-    found = [batch for _, batch in _all(log)]
-    log.close()
-    return found
+from tailring_pipeline.segment_reading import Cursor
 
 
 @pytest.fixture
@@ -55,47 +26,47 @@ def folder(tmp_path: Path) -> Path:
 
 def test_what_was_appended_comes_back_in_order(folder: Path) -> None:
     """A new process reads every batch, whole, in the order it was written."""
-    log, batches = _opened(folder), _batches(50)
+    log, batches = opened(folder), batches_of(50)
     for at in range(0, 50, 7):
         log.append(batches[at : at + 7])
     log.close()
-    assert _left(folder) == batches
-    assert _left(folder) == batches
+    assert left_in(folder) == batches
+    assert left_in(folder) == batches
 
 
 @pytest.mark.parametrize("signal", Signal)
 def test_a_record_keeps_its_signal(folder: Path, signal: Signal) -> None:
     """Signal, items and payload of a batch survive, an empty payload too."""
-    log, batch = _opened(folder), Batch(b"", 7, signal)
+    log, batch = opened(folder), Batch(b"", 7, signal)
     log.append([batch])
     log.close()
-    assert _left(folder) == [batch]
+    assert left_in(folder) == [batch]
 
 
 def test_what_is_done_does_not_come_back(folder: Path) -> None:
     """Records that are marked are left out by this process and by the next."""
-    log, batches = _opened(folder), _batches(10)
+    log, batches = opened(folder), batches_of(10)
     places = [stored.place for stored in log.append(batches)]
     log.done(places[::2])
-    assert [batch for _, batch in _all(log)] == batches[1::2]
+    assert [batch for _, batch in unread(log)] == batches[1::2]
     log.close()
-    assert _left(folder) == batches[1::2]
+    assert left_in(folder) == batches[1::2]
 
 
 def test_a_killed_process_leaves_what_it_wrote(folder: Path) -> None:
     """Without a close, which a killed process does not make, nothing is missing."""
-    log, batches = _opened(folder), _batches(10)
+    log, batches = opened(folder), batches_of(10)
     places = [stored.place for stored in log.append(batches)]
     log.done(places[:3])
     copy = folder.with_name("copy")
     shutil.copytree(folder, copy)
     log.close()
-    assert _left(copy) == batches[3:]
+    assert left_in(copy) == batches[3:]
 
 
 def test_recovery_tells_what_it_found(folder: Path) -> None:
     """Records, items and bytes that are not done are counted at the start."""
-    log, batches = _opened(folder), _batches(10)
+    log, batches = opened(folder), batches_of(10)
     places = [stored.place for stored in log.append(batches)]
     log.done(places[:4])
     log.close()
@@ -112,7 +83,7 @@ def test_recovery_tells_what_it_found(folder: Path) -> None:
 
 def test_a_segment_is_given_back_when_all_of_it_is_done(folder: Path) -> None:
     """Files whose records are all done are deleted, and the others stay."""
-    log = _opened(folder)
+    log = opened(folder)
     large = [Batch(os.urandom(6 << 20), 1) for _ in range(6)]
     places = [log.append([batch])[0].place for batch in large]
     assert len(list(folder.glob("*.seg"))) == 2
@@ -128,18 +99,18 @@ def test_a_segment_is_given_back_when_all_of_it_is_done(folder: Path) -> None:
 
 def test_reading_takes_small_bites(folder: Path) -> None:
     """Whatever is asked for at once, and however large a record is, all are read."""
-    log, batches = _opened(folder), _batches(60, size=40)
+    log, batches = opened(folder), batches_of(60, size=40)
     batches[30] = Batch(b"x" * 50_000, 1)
     log.append(batches)
     for bytes_max in (1, HEADER_BYTES, 100, 1000, 1 << 20):
-        assert [batch for _, batch in _all(log, bytes_max=bytes_max)] == batches
+        assert [batch for _, batch in unread(log, bytes_max=bytes_max)] == batches
     log.close()
 
 
 def test_reading_goes_on_where_it_ended(folder: Path) -> None:
     """A cursor at the end finds what is appended later, in whichever segment."""
-    log = _opened(folder)
-    log.append(_batches(3))
+    log = opened(folder)
+    log.append(batches_of(3))
     end = log.read(log.start, 1 << 20)
     assert end.at_end
     more = [Batch(b"y" * (17 << 20), 1), Batch(b"z", 1)]
@@ -151,40 +122,40 @@ def test_reading_goes_on_where_it_ended(folder: Path) -> None:
 
 def test_a_folder_has_one_owner(folder: Path) -> None:
     """A second process is told who has the folder, and what to do."""
-    log = _opened(folder)
+    log = opened(folder)
     with pytest.raises(
         StorageInUse, match=f"in use by another process .pid {os.getpid()}"
     ):
         SegmentLog(folder).open(timeout_s=0.1)
     log.close()
-    _opened(folder).close()
+    opened(folder).close()
 
 
 def test_leftovers_are_taken_over(folder: Path) -> None:
     """Segments of a folder that nobody has are moved, what is done stays done, and
     the folder is gone."""
-    other, batches = folder.with_name("other"), _batches(8)
-    log = _opened(other)
+    other, batches = folder.with_name("other"), batches_of(8)
+    log = opened(other)
     places = [stored.place for stored in log.append(batches)]
     log.done(places[:2])
     log.close()
-    own = _opened(folder)
-    own.append(_batches(2))
+    own = opened(folder)
+    own.append(batches_of(2))
     own.close()
     log = SegmentLog(folder)
     found = log.open(timeout_s=NOW, leftovers=[other])
     assert found.adopted == 1
-    assert [batch for _, batch in _all(log)] == _batches(2) + batches[2:]
+    assert [batch for _, batch in unread(log)] == batches_of(2) + batches[2:]
     log.close()
     assert not other.exists()
-    assert _left(folder) == _batches(2) + batches[2:]
+    assert left_in(folder) == batches_of(2) + batches[2:]
 
 
 def test_a_folder_in_use_is_not_taken_over(folder: Path) -> None:
     """What another process has stays with it."""
     other = folder.with_name("other")
-    owner = _opened(other)
-    owner.append(_batches(1))
+    owner = opened(other)
+    owner.append(batches_of(1))
     log = SegmentLog(folder)
     found = log.open(timeout_s=NOW, leftovers=[other])
     assert found.adopted == 0
@@ -193,7 +164,7 @@ def test_a_folder_in_use_is_not_taken_over(folder: Path) -> None:
     ]
     log.close()
     owner.close()
-    assert _left(other) == _batches(1)
+    assert left_in(other) == batches_of(1)
 
 
 def test_the_name_of_a_new_folder_is_synced(
@@ -206,7 +177,7 @@ def test_the_name_of_a_new_folder_is_synced(
     log.open(timeout_s=NOW)
     assert folder.parent in synced
     synced.clear()
-    log.append(_batches(1))
+    log.append(batches_of(1))
     assert synced == [folder]
     log.close()
 
@@ -230,13 +201,13 @@ def test_a_segment_whose_name_is_not_synced_takes_nothing(
     monkeypatch.setattr(segment_log, "sync_folder", sync)
     for _ in range(2):
         with pytest.raises(OSError, match="sync"):
-            log.append(_batches(3))
+            log.append(batches_of(3))
     assert not list(folder.glob("*.seg"))
-    log.append(_batches(2))
-    log.append(_batches(1))
+    log.append(batches_of(2))
+    log.append(batches_of(1))
     assert tried == [folder] * 3
     log.close()
-    assert _left(folder) == _batches(2) + _batches(1)
+    assert left_in(folder) == batches_of(2) + batches_of(1)
 
 
 class _Disk:
@@ -262,16 +233,16 @@ def test_a_full_disk_leaves_nothing_half_written(folder: Path, room: int) -> Non
     disk = _Disk(10_000)
     log = SegmentLog(folder, write=disk.write)
     log.open(timeout_s=NOW)
-    first, second, third = _batches(3), _batches(20), _batches(5)
+    first, second, third = batches_of(3), batches_of(20), batches_of(5)
     log.append(first)
     disk.room = room
     with pytest.raises(OSError, match="No space left"):
         log.append(second)
     disk.room = 10_000
     log.append(third)
-    assert [batch for _, batch in _all(log)] == first + third
+    assert [batch for _, batch in unread(log)] == first + third
     log.close()
-    assert _left(folder) == first + third
+    assert left_in(folder) == first + third
 
 
 def test_marks_wait_for_room(folder: Path) -> None:
@@ -279,18 +250,18 @@ def test_marks_wait_for_room(folder: Path) -> None:
     disk = _Disk(10_000)
     log = SegmentLog(folder, write=disk.write)
     log.open(timeout_s=NOW)
-    places = [stored.place for stored in log.append(_batches(5))]
+    places = [stored.place for stored in log.append(batches_of(5))]
     disk.room = 3
     log.done(places[:2])
     disk.room = 10_000
     log.done(places[2:3])
     log.close()
-    assert _left(folder) == _batches(5)[3:]
+    assert left_in(folder) == batches_of(5)[3:]
 
 
 def test_damage_is_set_aside_and_named(folder: Path) -> None:
     """File, offset and reason of a damaged record are told, and its bytes kept."""
-    log, batches = _opened(folder), _batches(3)
+    log, batches = opened(folder), batches_of(3)
     log.append(batches)
     log.close()
     (path,) = folder.glob("*.seg")
@@ -311,7 +282,7 @@ def test_damage_is_set_aside_and_named(folder: Path) -> None:
 
 def test_bytes_that_rot_while_it_runs_are_damage(folder: Path) -> None:
     """A record that was good at the start and is read later is checked again."""
-    log, batches = _opened(folder), _batches(4)
+    log, batches = opened(folder), batches_of(4)
     log.append(batches)
     (path,) = folder.glob("*.seg")
     data = bytearray(path.read_bytes())
@@ -328,8 +299,8 @@ def test_bytes_that_rot_while_it_runs_are_damage(folder: Path) -> None:
 @pytest.mark.parametrize("left", [0, 10, 200])
 def test_a_file_that_shrinks_while_it_runs_is_damage(folder: Path, left: int) -> None:
     """Records that are gone when they are to be read are told, and reading ends."""
-    log = _opened(folder)
-    log.append(_batches(4))
+    log = opened(folder)
+    log.append(batches_of(4))
     (path,) = folder.glob("*.seg")
     os.truncate(path, left)
     chunk = log.read(log.start, 1 << 20)
@@ -340,20 +311,20 @@ def test_a_file_that_shrinks_while_it_runs_is_damage(folder: Path, left: int) ->
 def test_a_payload_that_looks_like_records_is_a_payload(folder: Path) -> None:
     """Where a header is damaged, a copy of another segment inside of its payload is
     not taken for records."""
-    log = _opened(folder)
-    log.append(_batches(3))
+    log = opened(folder)
+    log.append(batches_of(3))
     log.close()
     (path,) = folder.glob("*.seg")
     trap = Batch(path.read_bytes(), 1)
     shutil.rmtree(folder)
-    log = _opened(folder)
-    log.append([trap, *_batches(1)])
+    log = opened(folder)
+    log.append([trap, *batches_of(1)])
     log.close()
     (path,) = folder.glob("*.seg")
     data = bytearray(path.read_bytes())
     data[9] ^= 1
     path.write_bytes(data)
-    assert _left(folder) == _batches(1)
+    assert left_in(folder) == batches_of(1)
 
 
 def test_a_cursor_orders_segments_before_offsets() -> None:
