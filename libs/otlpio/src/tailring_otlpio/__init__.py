@@ -18,7 +18,10 @@ from tailring_otlpio.errors import OtlpIoError
 from tailring_otlpio.exporter import OtlpExporter
 from tailring_otlpio.extensions import Extension, Extensions, MakeExtension
 from tailring_otlpio.heritage import Heritage
+from tailring_otlpio.http_client import OtlpHttpClient
+from tailring_otlpio.http_client_config import OtlpHttpExporterConfig
 from tailring_otlpio.intake import ReceiverSettings
+from tailring_otlpio.json_output import json_of, request_to_json
 from tailring_otlpio.json_requests import request_from_json
 from tailring_otlpio.live import Live, LiveAssembly
 from tailring_otlpio.making import Makers, Making, Part
@@ -57,6 +60,8 @@ __all__ = [
     "OtlpClientConfig",
     "OtlpExporter",
     "OtlpExporterConfig",
+    "OtlpHttpClient",
+    "OtlpHttpExporterConfig",
     "OtlpIoError",
     "OtlpReceiver",
     "OtlpReceiverConfig",
@@ -65,5 +70,7 @@ __all__ = [
     "TlsClientConfig",
     "client_credentials",
     "grpc_target",
+    "json_of",
     "request_from_json",
+    "request_to_json",
 ]

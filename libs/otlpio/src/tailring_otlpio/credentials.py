@@ -8,6 +8,7 @@ from tailring_otlpio.authenticator import ClientAuth
 from tailring_otlpio.client_config import OtlpExporterConfig
 from tailring_otlpio.errors import BadTls
 from tailring_otlpio.extensions import Extensions
+from tailring_otlpio.http_client_config import OtlpHttpExporterConfig
 from tailring_otlpio.tls_files import TlsFiles
 from tailring_runtime.errors import StartError
 from tailring_runtime.metrics import Metrics
@@ -27,7 +28,11 @@ PLAINTEXT = Credentials()
 
 
 def client_credentials(
-    config: OtlpExporterConfig, *, where: str, metrics: Metrics, extensions: Extensions
+    config: OtlpExporterConfig | OtlpHttpExporterConfig,
+    *,
+    where: str,
+    metrics: Metrics,
+    extensions: Extensions,
 ) -> Credentials:
     """Those of an exporter; ``where`` is the key path of ``config``.
 

@@ -1,14 +1,23 @@
-"""``exporters.otlp``: a bounded queue, retries, and a client of one backend."""
+"""``exporters.otlp`` and ``otlphttp``: a bounded queue, retries, and a client."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
-from tailring_otlpio.client import OtlpClient
+from tailring_otlpio.client import MetadataItems, OtlpClient
 from tailring_otlpio.client_config import OtlpExporterConfig
 from tailring_otlpio.credentials import PLAINTEXT, Credentials
+from tailring_otlpio.http_client import OtlpHttpClient
+from tailring_otlpio.http_client_config import OtlpHttpExporterConfig
 from tailring_otlpio.metrics import PARTIAL_REJECTED
-from tailring_pipeline import Batch, ExporterMetrics, Retry, SendingQueue, Store
+from tailring_pipeline import (
+    Batch,
+    ExporterMetrics,
+    Rejected,
+    Retry,
+    SendingQueue,
+    Store,
+)
 from tailring_runtime.logs import get_logger
 from tailring_runtime.losses import Loss
 
@@ -16,21 +25,35 @@ __all__ = ["OtlpExporter"]
 
 _NS_PER_S: Final = 1_000_000_000
 
+_Config = OtlpExporterConfig | OtlpHttpExporterConfig
+
+
+class _Client(Protocol):
+    """What both transports' clients can."""
+
+    async def export(
+        self, payload: bytes, *, timeout_s: float, metadata: MetadataItems = ()
+    ) -> Rejected | None:
+        """Send one request; see `OtlpClient.export`."""
+
+    def connected(self) -> bool:
+        """Whether the backend is there, as far as is known."""
+
+    def connect_nowait(self) -> None:
+        """Begin to connect, if that can be begun."""
+
+    async def close(self) -> None:
+        """End the connections."""
+
 
 class _Delivery:
     """One attempt: the consumer behind queue and retry."""
 
     def __init__(
-        self,
-        config: OtlpExporterConfig,
-        *,
-        metrics: ExporterMetrics,
-        credentials: Credentials,
+        self, client: _Client, *, timeout_ns: int, metrics: ExporterMetrics
     ) -> None:
-        self.client = OtlpClient(
-            config.endpoint, config, credentials=credentials, signal=metrics.signal
-        )
-        self._timeout_s = config.timeout / _NS_PER_S
+        self.client = client
+        self._timeout_s = timeout_ns / _NS_PER_S
         self._rejected = metrics.registry.counter(
             PARTIAL_REJECTED[metrics.signal], exporter=metrics.exporter_id
         )
@@ -53,15 +76,20 @@ class OtlpExporter:
 
     def __init__(
         self,
-        config: OtlpExporterConfig,
+        config: _Config,
         *,
         metrics: ExporterMetrics,
         credentials: Credentials = PLAINTEXT,
         store: Store | None = None,
     ) -> None:
-        """``store`` keeps the queue on disk; None: in memory."""
+        """The model says which transport; ``store`` keeps the queue on disk, None: in
+        memory."""
         log = get_logger(exporter=metrics.exporter_id)
-        self._delivery = _Delivery(config, metrics=metrics, credentials=credentials)
+        self._delivery = _Delivery(
+            _client(config, metrics=metrics, credentials=credentials),
+            timeout_ns=config.timeout,
+            metrics=metrics,
+        )
         retry = Retry(config.retry_on_failure, consumer=self._delivery, log=log)
         self._queue = SendingQueue(
             config.sending_queue,
@@ -110,3 +138,13 @@ class OtlpExporter:
         """Abandon what is held and close the connection. Safe twice."""
         await self._queue.terminate()
         await self._delivery.client.close()
+
+
+def _client(
+    config: _Config, *, metrics: ExporterMetrics, credentials: Credentials
+) -> _Client:
+    if isinstance(config, OtlpHttpExporterConfig):
+        return OtlpHttpClient(config, credentials=credentials, signal=metrics.signal)
+    return OtlpClient(
+        config.endpoint, config, credentials=credentials, signal=metrics.signal
+    )

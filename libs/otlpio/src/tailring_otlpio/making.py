@@ -14,6 +14,7 @@ from tailring_otlpio.client_config import OtlpExporterConfig
 from tailring_otlpio.credentials import client_credentials
 from tailring_otlpio.exporter import OtlpExporter
 from tailring_otlpio.extensions import Extensions, MakeExtension
+from tailring_otlpio.http_client_config import OtlpHttpExporterConfig
 from tailring_pipeline import (
     Consumer,
     DebugConfig,
@@ -73,7 +74,7 @@ def make_exporter(model: ConfigModel, making: Making) -> Part:
     name = str(making.component)
     metrics = ExporterMetrics(making.metrics, name, signal=making.signal)
     match model:
-        case OtlpExporterConfig():
+        case OtlpExporterConfig() | OtlpHttpExporterConfig():
             credentials = client_credentials(
                 model,
                 where=f"exporters::{name}",

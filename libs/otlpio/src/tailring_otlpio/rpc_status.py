@@ -32,10 +32,12 @@ from tailring_pipeline import Signal
 __all__ = [
     "STATUS_DETAILS",
     "partial_success_of",
+    "partial_success_of_json",
     "response_json",
     "response_proto",
     "retry_info_s",
     "status_json",
+    "status_message",
     "status_proto",
 ]
 
@@ -107,6 +109,25 @@ def partial_success_of(response: bytes) -> tuple[int, str]:
     except DecodeError:
         return 0, "the response of the backend cannot be decoded"
     return max(0, partial.rejected_spans), partial.error_message
+
+
+def partial_success_of_json(response: bytes, signal: Signal) -> tuple[int, str]:
+    """The same of a response in JSON."""
+    try:
+        partial = json.loads(response).get("partialSuccess") or {}
+        rejected = int(partial.get(REJECTED[signal]) or 0)
+        return max(0, rejected), str(partial.get("errorMessage") or "")
+    except (ValueError, AttributeError, TypeError):
+        return 0, "the response of the backend cannot be decoded"
+
+
+def status_message(body: bytes) -> str:
+    """The message of the encoded Status that an error answer should be; or ""."""
+    try:
+        message: str = Status.FromString(body).message
+    except DecodeError:
+        return ""
+    return message
 
 
 def retry_info_s(details: bytes) -> float | None:

@@ -33,6 +33,7 @@ __all__ = [
     "Retry",
     "accepted",
     "failure",
+    "http_failure",
     "internal_failure",
     "malformed",
     "refused",
@@ -219,6 +220,38 @@ def failure(
         reason = "throttled" if throttled else _REASONS.get(code, code.name.lower())
         return Refused(reason, detail, retry_after_s=retry_info_s or 0.0)
     return Rejected(code.name.lower(), detail)
+
+
+# The HTTP answers after which the same bytes may be sent again, by the specification;
+# every other one is final.
+_RETRYABLE_HTTP: Final[Mapping[int, str]] = {
+    429: "throttled",
+    502: "unavailable",
+    503: "unavailable",
+    504: "deadline",
+}
+# What other HTTP answers mean; one that is not named is "unknown".
+_FINAL_HTTP: Final[Mapping[int, StatusCode]] = {
+    400: StatusCode.INVALID_ARGUMENT,
+    401: StatusCode.UNAUTHENTICATED,
+    403: StatusCode.PERMISSION_DENIED,
+    404: StatusCode.UNIMPLEMENTED,
+    405: StatusCode.UNIMPLEMENTED,
+    407: StatusCode.UNAUTHENTICATED,
+    413: StatusCode.RESOURCE_EXHAUSTED,
+    415: StatusCode.UNIMPLEMENTED,
+    500: StatusCode.INTERNAL,
+}
+
+
+def http_failure(code: int, detail: str, *, retry_after_s: float) -> Refused | Rejected:
+    """What an HTTP answer beyond 2xx means; the reasons are those of `failure`."""
+    reason = _RETRYABLE_HTTP.get(code)
+    if reason is not None:
+        return Refused(reason, detail, retry_after_s=retry_after_s)
+    if 300 <= code < 400:
+        return Rejected("redirected", detail)
+    return Rejected(_FINAL_HTTP.get(code, StatusCode.UNKNOWN).name.lower(), detail)
 
 
 _REASONS: Final[Mapping[StatusCode, str]] = {StatusCode.DEADLINE_EXCEEDED: "deadline"}

@@ -16,7 +16,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["check_pair", "server_context"]
+from tailring_otlpio.tls_config import TlsClientConfig
+
+__all__ = ["check_pair", "client_context", "server_context"]
 
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -44,6 +46,29 @@ def server_context(
     if client_ca:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(cadata=client_ca.decode("ascii", "ignore"))
+    return context
+
+
+def client_context(
+    ca: bytes,
+    *,
+    certificate: bytes,
+    key: bytes,
+    config: TlsClientConfig,
+) -> ssl.SSLContext:
+    """For a client that trusts ``ca``, or with `insecure_skip_verify` anybody."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = _VERSIONS[config.min_version or "1.2"]
+    if config.max_version:
+        context.maximum_version = _VERSIONS[config.max_version]
+    context.set_alpn_protocols(["http/1.1"])
+    if certificate:
+        _load(context, certificate, key)
+    if not config.insecure_skip_verify:
+        context.load_verify_locations(cadata=ca.decode("ascii", "ignore"))
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     return context
 
 

@@ -6,6 +6,7 @@ from tailring_otlpio import (
     BASIC_AUTH,
     BEARER_TOKEN_AUTH,
     OtlpExporterConfig,
+    OtlpHttpExporterConfig,
     OtlpReceiverConfig,
 )
 from tailring_pipeline import (
@@ -46,6 +47,12 @@ def registry() -> Registry:
                 "otlp",
                 OtlpExporterConfig,
                 aliases=frozenset({"otlp_grpc"}),
+            ),
+            ComponentType(
+                "exporter",
+                "otlp_http",
+                OtlpHttpExporterConfig,
+                deprecated=frozenset({"otlphttp"}),
             ),
             ComponentType(
                 "exporter", "debug", DebugConfig, deprecated=frozenset({"logging"})
