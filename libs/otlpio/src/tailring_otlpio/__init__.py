@@ -17,6 +17,8 @@ from tailring_otlpio.credentials import PLAINTEXT, Credentials, client_credentia
 from tailring_otlpio.errors import OtlpIoError
 from tailring_otlpio.exporter import OtlpExporter
 from tailring_otlpio.extensions import Extension, Extensions, MakeExtension
+from tailring_otlpio.file_config import FileExporterConfig
+from tailring_otlpio.file_exporter import FileExporter, Files
 from tailring_otlpio.heritage import Heritage
 from tailring_otlpio.http_client import OtlpHttpClient
 from tailring_otlpio.http_client_config import OtlpHttpExporterConfig
@@ -46,6 +48,9 @@ __all__ = [
     "Credentials",
     "Extension",
     "Extensions",
+    "FileExporter",
+    "FileExporterConfig",
+    "Files",
     "GrpcServerConfig",
     "Heritage",
     "HttpServerConfig",

@@ -103,6 +103,7 @@ class Assembly:
             makers=self._makers.extensions,
             kept=self._heritage.extensions(),
         )
+        self.extensions.files.update(self._heritage.files())
         self.exporters = self._make_exporters()
         self.chains = {
             pipeline_id: self._make_chain(pipeline_id, pipeline)

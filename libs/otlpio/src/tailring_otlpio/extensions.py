@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from tailring_otlpio.auth_config import BasicAuthConfig, BearerTokenAuthConfig
 from tailring_otlpio.basic_auth import basic_auth
 from tailring_otlpio.bearer_token import BearerTokenAuth
+from tailring_otlpio.file_config import FileExporterConfig
+from tailring_otlpio.file_exporter import Files
 from tailring_pipeline import (
     DiskStore,
     ExporterMetrics,
@@ -82,6 +84,8 @@ class Extensions:
         known = {**_MAKERS, **(makers or {})}
         self.parts: dict[ComponentId, Extension] = {}
         self.stored: dict[tuple[ComponentId, Signal], Stored] = {}
+        # What the exporters of several signals share, by their component.
+        self.files: dict[ComponentId, Files] = {}
         for component in config.service.extensions:
             model = config.extensions[component]
             if kept and component in kept:
@@ -95,6 +99,10 @@ class Extensions:
         part = self.parts[component]
         assert isinstance(part, wanted), f"{component} is no {wanted.__name__}"
         return part
+
+    def files_of(self, component: ComponentId, config: FileExporterConfig) -> Files:
+        """The files of an exporter, the same for each of its signals."""
+        return self.files.setdefault(component, Files(config))
 
     def store(
         self,

@@ -25,6 +25,7 @@ from tailring_runtime.config import (
 
 if TYPE_CHECKING:
     from tailring_otlpio.assembly import Assembly, Chain
+    from tailring_otlpio.file_exporter import Files
     from tailring_otlpio.making import Part
     from tailring_otlpio.receiver import OtlpReceiver
 
@@ -84,6 +85,17 @@ class Heritage:
             self.adoptions.append((part, model))
             return part
         return None
+
+    def files(self) -> Mapping[ComponentId, Files]:
+        """Those of exporters whose blocks mean the same as before."""
+        if self.before is None:
+            return {}
+        was, now = self.before.config.exporters, self._config.exporters
+        return {
+            one: files
+            for one, files in self.before.extensions.files.items()
+            if one in now and same(was[one], now[one])
+        }
 
     def chain(self, pipeline: ComponentId, exporters: Collection[Part]) -> Chain | None:
         """A pipeline's processors with its head, if they go on to ``exporters``."""

@@ -14,6 +14,8 @@ from tailring_otlpio.client_config import OtlpExporterConfig
 from tailring_otlpio.credentials import client_credentials
 from tailring_otlpio.exporter import OtlpExporter
 from tailring_otlpio.extensions import Extensions, MakeExtension
+from tailring_otlpio.file_config import FileExporterConfig
+from tailring_otlpio.file_exporter import FileExporter
 from tailring_otlpio.http_client_config import OtlpHttpExporterConfig
 from tailring_pipeline import (
     Consumer,
@@ -87,6 +89,9 @@ def make_exporter(model: ConfigModel, making: Making) -> Part:
             return OtlpExporter(
                 model, metrics=metrics, credentials=credentials, store=store
             )
+        case FileExporterConfig():
+            files = making.extensions.files_of(making.component, model)
+            return FileExporter(files, metrics=metrics)
         case DebugConfig():
             return DebugExporter(model, metrics=metrics)
         case NopConfig():

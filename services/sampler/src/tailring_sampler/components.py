@@ -5,6 +5,7 @@ from __future__ import annotations
 from tailring_otlpio import (
     BASIC_AUTH,
     BEARER_TOKEN_AUTH,
+    FileExporterConfig,
     OtlpExporterConfig,
     OtlpHttpExporterConfig,
     OtlpReceiverConfig,
@@ -57,6 +58,7 @@ def registry() -> Registry:
             ComponentType(
                 "exporter", "debug", DebugConfig, deprecated=frozenset({"logging"})
             ),
+            ComponentType("exporter", "file", FileExporterConfig),
             ComponentType("exporter", "nop", NopConfig),
             HEALTH_CHECK,
             ZPAGES,
