@@ -2,7 +2,8 @@
 
 Rules, which are those of upstream's pdata:
 
-* Members stand in the order in which the proto files declare them, without blanks.
+* Members stand in the order in which the proto files declare them, without blanks; of
+  an exemplar the trace id stands before the span id.
 * A field without presence is left out when it is zero, and a list when it is empty; a
   message that is no choice of a ``oneof`` is always there, if only as ``{}``.
 * Ids are hex and left out when all their bytes are zero; other bytes are base64.
@@ -201,12 +202,20 @@ def _shown(found: FieldDescriptor) -> _Shown:
     return _Shown.WHEN_NOT_ZERO
 
 
+def _in_order(message: Descriptor) -> list[FieldDescriptor]:
+    fields = list(message.fields)
+    if message.name == "Exemplar":
+        # Upstream writes the trace first, here as everywhere else.
+        fields.sort(key=lambda found: found.name == "span_id")
+    return fields
+
+
 def _shape_of(message: Descriptor, known: dict[str, _Shape]) -> _Shape:
     """The shape of a message; ``known`` ends the recursion of values in values."""
     if message.full_name in known:
         return known[message.full_name]
     shape = known[message.full_name] = _Shape()
-    for found in message.fields:
+    for found in _in_order(message):
         shape.members.append(
             _Member(
                 found.name,
