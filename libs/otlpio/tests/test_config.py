@@ -81,11 +81,9 @@ def test_limits_are_configurable() -> None:
 @pytest.mark.parametrize(
     ("protocol", "key", "reason"),
     [
-        ("grpc", "include_metadata", "not handed to the pipeline"),
         ("grpc", "middlewares", "no middleware"),
         ("grpc", "read_buffer_size", "grpcio"),
         ("grpc", "write_buffer_size", "grpcio"),
-        ("http", "include_metadata", "not handed to the pipeline"),
         ("http", "middlewares", "no middleware"),
         ("http", "profiles_url_path", "profiles are not received"),
         ("http", "write_timeout", "aiohttp"),
@@ -109,7 +107,6 @@ def test_receiver_keys_that_are_refused(protocol: str, key: str, reason: str) ->
         ("grpc", {"max_recv_msg_size_mib": -1}, "greater than or equal to 0"),
         ("grpc", {"max_recv_msg_size_mib": "64"}, "whole number"),
         ("grpc", {"endpont": "localhost:4317"}, "unknown key"),
-        ("grpc", {"include_metadata": True}, "not handed to the pipeline"),
     ],
 )
 def test_receiver_values_that_are_refused(

@@ -26,6 +26,7 @@ from tailring_otlpio.heritage import Heritage
 from tailring_otlpio.inlet import Inlet, Way
 from tailring_otlpio.intake import ReceiverSettings
 from tailring_otlpio.making import MakeExporter, Makers, Making, Part, make_exporter
+from tailring_otlpio.metadata_keys import metadata_keys_of
 from tailring_otlpio.receiver import OtlpReceiver
 from tailring_otlpio.receiver_config import OtlpReceiverConfig
 from tailring_pipeline import (
@@ -271,7 +272,9 @@ class Assembly:
         signal: Signal,
         metrics: Metrics,
     ) -> Part:
-        return make(model, Making(component, signal, metrics, self.extensions))
+        marks = bool(metadata_keys_of(self.config))
+        making = Making(component, signal, metrics, self.extensions, marks)
+        return make(model, making)
 
     def _processor(
         self,
@@ -349,6 +352,8 @@ class Assembly:
             metrics=metrics,
             name=str(component),
             settings=ReceiverSettings(
-                extensions=self.extensions, reuse_port=self._reuse_port
+                extensions=self.extensions,
+                reuse_port=self._reuse_port,
+                metadata_keys=metadata_keys_of(self.config),
             ),
         )

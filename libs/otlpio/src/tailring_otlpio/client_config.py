@@ -11,6 +11,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tailring_otlpio.metadata_keys import METADATA_KEYS, check_metadata_keys
 from tailring_otlpio.target import HTTPS, grpc_target
 from tailring_otlpio.tls_config import TlsClientConfig
 from tailring_pipeline import QueueConfig, RetryConfig
@@ -21,6 +22,7 @@ from tailring_runtime.config import (
     Duration,
     Headers,
     Text,
+    TextList,
 )
 
 __all__ = [
@@ -153,8 +155,14 @@ class OtlpExporterConfig(OtlpClientConfig):
     timeout: Duration = Field(
         default=5 * SECOND_NS, ge=0, description="Limit of one attempt; 0: none."
     )
+    metadata_keys: TextList = Field(default=(), description=METADATA_KEYS)
     sending_queue: QueueConfig = QueueConfig()
     retry_on_failure: RetryConfig = RetryConfig()
+
+    @model_validator(mode="after")
+    def _keys(self) -> OtlpExporterConfig:
+        check_metadata_keys(self.metadata_keys, self.headers)
+        return self
 
     @model_validator(mode="after")
     def _target(self) -> OtlpExporterConfig:

@@ -10,6 +10,7 @@ from tailring_otlpio.credentials import PLAINTEXT, Credentials
 from tailring_otlpio.http_client import OtlpHttpClient
 from tailring_otlpio.http_client_config import OtlpHttpExporterConfig
 from tailring_otlpio.metrics import PARTIAL_REJECTED
+from tailring_otlpio.tenants import Tenants
 from tailring_pipeline import (
     Batch,
     ExporterMetrics,
@@ -53,6 +54,8 @@ class _Delivery:
         self, client: _Client, *, timeout_ns: int, metrics: ExporterMetrics
     ) -> None:
         self.client = client
+        # None while no request bears a mark.
+        self.tenants: Tenants | None = None
         self._timeout_s = timeout_ns / _NS_PER_S
         self._rejected = metrics.registry.counter(
             PARTIAL_REJECTED[metrics.signal], exporter=metrics.exporter_id
@@ -60,7 +63,15 @@ class _Delivery:
 
     async def consume(self, batch: Batch) -> None:
         """Send the batch once; a partial success counts as taken, as upstream does."""
-        partial = await self.client.export(batch.payload, timeout_s=self._timeout_s)
+        if self.tenants is None:
+            await self._send(batch, ())
+        else:
+            await self.tenants.deliver(batch, self._send)
+
+    async def _send(self, batch: Batch, metadata: MetadataItems) -> None:
+        partial = await self.client.export(
+            batch.payload, timeout_s=self._timeout_s, metadata=metadata
+        )
         if partial is not None:
             self._rejected.value += partial.items_of(batch)
 
@@ -81,15 +92,18 @@ class OtlpExporter:
         metrics: ExporterMetrics,
         credentials: Credentials = PLAINTEXT,
         store: Store | None = None,
+        marks: bool = False,
     ) -> None:
         """The model says which transport; ``store`` keeps the queue on disk, None: in
-        memory."""
+        memory. ``marks``: requests may bear the marks of `tenants`."""
         log = get_logger(exporter=metrics.exporter_id)
         self._delivery = _Delivery(
             _client(config, metrics=metrics, credentials=credentials),
             timeout_ns=config.timeout,
             metrics=metrics,
         )
+        if marks or config.metadata_keys:
+            self._delivery.tenants = Tenants(config.metadata_keys, log=log)
         retry = Retry(config.retry_on_failure, consumer=self._delivery, log=log)
         self._queue = SendingQueue(
             config.sending_queue,

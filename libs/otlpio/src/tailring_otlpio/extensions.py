@@ -100,9 +100,11 @@ class Extensions:
         assert isinstance(part, wanted), f"{component} is no {wanted.__name__}"
         return part
 
-    def files_of(self, component: ComponentId, config: FileExporterConfig) -> Files:
+    def files_of(
+        self, component: ComponentId, config: FileExporterConfig, *, marks: bool
+    ) -> Files:
         """The files of an exporter, the same for each of its signals."""
-        return self.files.setdefault(component, Files(config))
+        return self.files.setdefault(component, Files(config, marks=marks))
 
     def store(
         self,

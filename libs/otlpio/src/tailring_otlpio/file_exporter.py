@@ -20,6 +20,7 @@ import posixpath
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -27,6 +28,7 @@ from tailring_otlpio.file_config import FileExporterConfig
 from tailring_otlpio.file_groups import groups_of
 from tailring_otlpio.file_output import FileOutput
 from tailring_otlpio.json_output import request_to_json
+from tailring_otlpwire import marked
 from tailring_pipeline import (
     Batch,
     ExporterMetrics,
@@ -49,8 +51,10 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 class Files:
     """The files of one component, shared by its signals; owned by the event loop."""
 
-    def __init__(self, config: FileExporterConfig) -> None:
+    def __init__(self, config: FileExporterConfig, *, marks: bool = False) -> None:
+        """``marks``: requests may bear marks, which are not for the file."""
         self._config = config
+        self._marks = marks
         self._users = 0
         self._thread: ThreadPoolExecutor | None = None
         self._open: OrderedDict[str, FileOutput] = OrderedDict()
@@ -102,6 +106,8 @@ class Files:
             self._open.popitem()[1].close()
 
     def _write(self, batch: Batch) -> None:
+        if self._marks:
+            batch = replace(batch, payload=marked(batch.payload, b""))
         if not self._config.group_by.enabled:
             self._append(self._config.path, batch)
             return

@@ -39,6 +39,7 @@ from tailring_otlpio.receiver_config import GrpcServerConfig, KeepaliveServerCon
 from tailring_otlpio.rpc_status import STATUS_DETAILS, response_proto, status_proto
 from tailring_otlpio.services import EXPORT, SERVICE
 from tailring_otlpio.status import Answer, Outcome
+from tailring_otlpio.tenants import MARK_BYTES_MAX, MARK_TOO_LARGE, mark_of
 from tailring_otlpio.tls_grpc import server_credentials
 from tailring_pipeline import Refused
 from tailring_runtime.address import join_host_port, split_host_port
@@ -98,6 +99,7 @@ class GrpcServer(grpc.GenericRpcHandler):
         self._messages = MessageTimeout(
             config.read_timeout / _NS_PER_S, room=self._room
         )
+        self._metadata_keys = intake.metadata_keys if config.include_metadata else ()
         self._server: grpc.aio.Server | None = None
         # How large the process was then.
         self._began_bytes = 0
@@ -153,7 +155,7 @@ class GrpcServer(grpc.GenericRpcHandler):
             lane.counted.ended(Outcome.REFUSED, 0)
             await _abort(context, status.refused(error))
         if isinstance(payload, bytes):
-            answer = await self._answer(payload, lane)
+            answer = await self._answer(payload, lane, self._mark(context))
         else:
             # EOF: nothing came, or it broke off, or the core turned it away; then its
             # own answer takes the place of this one.
@@ -180,14 +182,23 @@ class GrpcServer(grpc.GenericRpcHandler):
             lane.counted.ended(answer.outcome, 0)
             await _abort(context, answer)
 
-    async def _answer(self, payload: bytes, lane: Lane) -> Answer:
+    def _mark(self, context: _Context) -> bytes:
+        if not self._metadata_keys:
+            return b""
+        metadata = list(context.invocation_metadata() or ())
+        return mark_of(self._metadata_keys, lambda name: _all(metadata, name))
+
+    async def _answer(self, payload: bytes, lane: Lane, mark: bytes) -> Answer:
         bytes_max = self._config.request_bytes_max
         if len(payload) > bytes_max:
             lane.counted.ended(Outcome.FAILURE, 0)
             return status.too_large(
                 f"the request has {len(payload)} bytes, the limit is {bytes_max}"
             )
-        return await self._intake.accept(payload, lane)
+        if len(mark) > MARK_BYTES_MAX:
+            lane.counted.ended(Outcome.FAILURE, 0)
+            return status.malformed(MARK_TOO_LARGE)
+        return await self._intake.accept(payload, lane, mark=mark)
 
 
 async def _abort(context: _Context, answer: Answer) -> None:
@@ -200,6 +211,14 @@ def _first(metadata: Iterable[tuple[str, str | bytes]], name: str) -> str | None
         if key == name:
             return value.decode("latin-1") if isinstance(value, bytes) else value
     return None
+
+
+def _all(metadata: Iterable[tuple[str, str | bytes]], name: str) -> list[str]:
+    return [
+        value.decode("latin-1") if isinstance(value, bytes) else value
+        for key, value in metadata
+        if key == name
+    ]
 
 
 def _address(config: GrpcServerConfig) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from tailring_otlpio.metadata_keys import metadata_keys_of
 from tailring_pipeline import Signal, Stage
 from tailring_runtime.config import (
     CollectorConfig,
@@ -75,6 +76,8 @@ class Heritage:
         part = self.before and self.before.exporters.get((component, signal))
         if not part or self.before is None or id(part) in self._without:
             return None
+        if self._keys_changed():
+            return None
         model = self._config.exporters[component]
         was = self.before.config.exporters[component]
         if not self._named_go_on("exporters", component, model):
@@ -88,7 +91,7 @@ class Heritage:
 
     def files(self) -> Mapping[ComponentId, Files]:
         """Those of exporters whose blocks mean the same as before."""
-        if self.before is None:
+        if self.before is None or self._keys_changed():
             return {}
         was, now = self.before.config.exporters, self._config.exporters
         return {
@@ -119,11 +122,18 @@ class Heritage:
         """The receiver, if it goes on."""
         if self.before is None or component not in self.before.receivers:
             return None
+        if self._keys_changed():
+            return None
         inlets = self.before.inlets
         served = {signal for one, signal in inlets if one == component}
         if served != set(signals) or not self._unchanged("receivers", component):
             return None
         return self.before.receivers[component]
+
+    def _keys_changed(self) -> bool:
+        """Whether requests bear other marks than before: nobody goes on then."""
+        assert self.before is not None
+        return metadata_keys_of(self.before.config) != metadata_keys_of(self._config)
 
     def _unchanged(self, section: str, component: ComponentId) -> bool:
         assert self.before is not None

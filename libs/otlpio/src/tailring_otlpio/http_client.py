@@ -19,7 +19,7 @@ import platform
 import ssl
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version as version_of
 from typing import Any, Final
@@ -109,11 +109,11 @@ class OtlpHttpClient:
             body = await json_of(payload, self._signal)
         body = await self._compressed(body)
         headers = self._headers
-        if self._auth is not None or metadata:
-            own = self._auth.headers() if self._auth is not None else ()
-            headers = {**headers, **{k: _text(v) for k, v in (*own, *metadata)}}
+        if self._auth is not None:
+            headers = {**headers, **dict(self._auth.headers())}
+        sent = [*headers.items(), *((key, _text(value)) for key, value in metadata)]
         try:
-            return await self._post(body, headers, timeout_s)
+            return await self._post(body, sent, timeout_s)
         except TimeoutError:
             raise Refused("deadline", f"{self._shown}: no answer in time") from None
         except (aiohttp.ClientError, OSError) as error:
@@ -137,7 +137,7 @@ class OtlpHttpClient:
             await session.close()
 
     async def _post(
-        self, body: bytes, headers: Mapping[str, str], timeout_s: float
+        self, body: bytes, headers: Sequence[tuple[str, str]], timeout_s: float
     ) -> Rejected | None:
         session = self._session
         if session is None:

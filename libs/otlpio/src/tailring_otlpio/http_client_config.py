@@ -14,9 +14,18 @@ from pydantic import Field, field_validator, model_validator
 from yarl import URL
 
 from tailring_otlpio.client_config import ClientAuthConfig
+from tailring_otlpio.metadata_keys import METADATA_KEYS, check_metadata_keys
 from tailring_otlpio.tls_config import TlsClientConfig
 from tailring_pipeline import QueueConfig, RetryConfig, Signal
-from tailring_runtime.config import Bool, ConfigModel, Duration, Headers, Int, Text
+from tailring_runtime.config import (
+    Bool,
+    ConfigModel,
+    Duration,
+    Headers,
+    Int,
+    Text,
+    TextList,
+)
 
 __all__ = [
     "CompressionParams",
@@ -162,6 +171,7 @@ class OtlpHttpExporterConfig(ConfigModel):
         default=False, description="Older form of `keepalive`'s `enabled: false`."
     )
     cookies: CookiesConfig | None = None
+    metadata_keys: TextList = Field(default=(), description=METADATA_KEYS)
     sending_queue: QueueConfig = QueueConfig()
     retry_on_failure: RetryConfig = RetryConfig()
 
@@ -213,6 +223,7 @@ class OtlpHttpExporterConfig(ConfigModel):
 
     @model_validator(mode="after")
     def _complete(self) -> OtlpHttpExporterConfig:
+        check_metadata_keys(self.metadata_keys, self.headers)
         if not any(self._written(signal) for signal in Signal):
             raise ValueError("at least one endpoint must be specified")
         most = self.max_conns_per_host

@@ -45,6 +45,7 @@ from tailring_otlpio.rpc_status import (
     status_proto,
 )
 from tailring_otlpio.status import Answer, Outcome
+from tailring_otlpio.tenants import MARK_BYTES_MAX, MARK_TOO_LARGE, mark_of
 from tailring_pipeline import Refused, Signal
 
 __all__ = ["HttpServer"]
@@ -90,6 +91,7 @@ class HttpServer:
         self._intake = intake
         # By path; requests without items count the same in each.
         self._lanes: dict[str, Lane] = {}
+        self._metadata_keys = intake.metadata_keys if config.include_metadata else ()
         for signal in intake.signals:
             self._counted = ReceiverMetrics(
                 guard.metrics, receiver=guard.receiver, transport="http", signal=signal
@@ -281,7 +283,15 @@ class HttpServer:
         except asyncio.CancelledError:  # the client left before its body was read
             self._counted.ended(Outcome.FAILURE, 0)
             raise
-        return await self._intake.accept(payload, lane)
+        mark = b""
+        if self._metadata_keys:
+            mark = mark_of(
+                self._metadata_keys, lambda name: request.headers.getall(name, [])
+            )
+            if len(mark) > MARK_BYTES_MAX:
+                self._counted.ended(Outcome.FAILURE, 0)
+                return status.malformed(MARK_TOO_LARGE)
+        return await self._intake.accept(payload, lane, mark=mark)
 
     async def _read(self, request: web.BaseRequest, encoding: str) -> bytes:
         bytes_max = self._config.request_bytes_max

@@ -29,7 +29,7 @@ from tailring_otlpio.metrics import (
     ReceiverMetrics,
 )
 from tailring_otlpio.status import Answer, Outcome
-from tailring_otlpwire import WireError, count, modernised, validate
+from tailring_otlpwire import WireError, count, marked, modernised, validate
 from tailring_pipeline import KINDS, Batch, Consumer, Refused, Rejected, Signal
 from tailring_runtime.logs import get_logger
 from tailring_runtime.metrics import Metrics
@@ -51,6 +51,8 @@ class ReceiverSettings:
     reuse_port: bool = False
     # Where `auth` finds the extension that it names.
     extensions: Extensions | None = None
+    # The headers that exporters want to know, names in lower case.
+    metadata_keys: tuple[str, ...] = ()
 
 
 class Admission:
@@ -110,6 +112,7 @@ class Intake:
             bytes_max=settings.bytes_in_flight_max,
         )
         self.draining = False
+        self.metadata_keys = settings.metadata_keys
         self._consumers = consumers
         self._log = get_logger(receiver=name)
         self._open = 0
@@ -131,8 +134,10 @@ class Intake:
         """The lane of a signal that is served; its requests count in ``counted``."""
         return Lane(signal, KINDS[signal], self._consumers[signal], counted)
 
-    async def accept(self, payload: bytes, lane: Lane) -> Answer:
+    async def accept(self, payload: bytes, lane: Lane, *, mark: bytes = b"") -> Answer:
         """Hand one request on and say what came of it; counts it in its lane.
+
+        ``mark`` is what `tailring_otlpwire.marked` puts into it, if anything.
 
         Raises only CancelledError, when the client left or the receiver was cut.
         """
@@ -142,7 +147,7 @@ class Intake:
         self._open += 1
         self._idle.clear()
         try:
-            return await self._take(payload, lane)
+            return await self._take(payload, lane, mark)
         finally:
             self._open -= 1
             if not self._open:
@@ -162,7 +167,7 @@ class Intake:
         """Give the place back."""
         self.admission.leave(size)
 
-    async def _take(self, payload: bytes, lane: Lane) -> Answer:
+    async def _take(self, payload: bytes, lane: Lane, mark: bytes) -> Answer:
         size = len(payload)
         try:
             self.enter(size)
@@ -171,15 +176,17 @@ class Intake:
             lane.counted.ended(Outcome.REFUSED, items)
             return status.refused(error)
         try:
-            return await self._look(payload, lane)
+            return await self._look(payload, lane, mark)
         finally:
             self.leave(size)
 
-    async def _look(self, payload: bytes, lane: Lane) -> Answer:
+    async def _look(self, payload: bytes, lane: Lane, mark: bytes) -> Answer:
         counted = lane.counted
         try:
             payload = modernised(payload)
             items = validate(payload, lane.kind)
+            if mark:
+                payload = marked(payload, mark)
         except WireError as error:
             counted.ended(Outcome.FAILURE, 0)
             return status.malformed(f"malformed request: {error}")

@@ -58,6 +58,8 @@ class Making:
     signal: Signal
     metrics: Metrics
     extensions: Extensions
+    marks: bool = False
+    """Whether requests may bear the marks of `tenants`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +89,16 @@ def make_exporter(model: ConfigModel, making: Making) -> Part:
                 making.component, model.sending_queue, metrics=metrics
             )
             return OtlpExporter(
-                model, metrics=metrics, credentials=credentials, store=store
+                model,
+                metrics=metrics,
+                credentials=credentials,
+                store=store,
+                marks=making.marks,
             )
         case FileExporterConfig():
-            files = making.extensions.files_of(making.component, model)
+            files = making.extensions.files_of(
+                making.component, model, marks=making.marks
+            )
             return FileExporter(files, metrics=metrics)
         case DebugConfig():
             return DebugExporter(model, metrics=metrics)

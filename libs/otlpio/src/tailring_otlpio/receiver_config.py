@@ -50,14 +50,10 @@ SECOND_NS: Final = 1_000_000_000
 MIB: Final = 1 << 20
 
 _NO_MIDDLEWARES: Final = "this version has no middleware extensions"
-_NO_METADATA: Final = (
-    "request headers are not handed to the pipeline, and no component here reads them"
-)
 _NO_PROFILES: Final = "profiles are not received; leave the key out"
 
 # Keys of what this version has not, with the values that switch nothing on.
 _OFF: Final[Mapping[str, tuple[object, ...]]] = {
-    "include_metadata": (None, False),
     "middlewares": (None, []),
 }
 
@@ -97,6 +93,10 @@ class _ServerConfig(ConfigModel):
     transport: Literal["tcp", "unix"] = Field(
         default="tcp",
         description="tcp, or unix: then `endpoint` is the path of a socket.",
+    )
+    include_metadata: Bool = Field(
+        default=False,
+        description="Keep the headers that `metadata_keys` of an exporter names.",
     )
 
     @model_validator(mode="after")
@@ -159,7 +159,6 @@ class GrpcServerConfig(_ServerConfig):
 
     refused: ClassVar[Mapping[str, str]] = {
         "middlewares": _NO_MIDDLEWARES,
-        "include_metadata": _NO_METADATA,
         "write_buffer_size": "grpcio sizes its write buffers itself",
         "read_buffer_size": "grpcio sizes its read buffers itself",
     }
@@ -224,7 +223,6 @@ class HttpServerConfig(_ServerConfig):
 
     refused: ClassVar[Mapping[str, str]] = {
         "middlewares": _NO_MIDDLEWARES,
-        "include_metadata": _NO_METADATA,
         "profiles_url_path": _NO_PROFILES,
         "write_timeout": "answers are a few bytes, and aiohttp has no limit for writing"
         " them",

@@ -15,6 +15,7 @@ from tailring_otlpwire.group import HeaderCache, group
 from tailring_otlpwire.join import join, join_requests
 from tailring_otlpwire.kinds import LOGS, METRICS, TRACES
 from tailring_otlpwire.legacy import modernised
+from tailring_otlpwire.marks import marked, unmarked
 from tailring_otlpwire.owners import Part
 from tailring_otlpwire.pieces import (
     Piece,
@@ -52,10 +53,12 @@ __all__ = [
     "join",
     "join_requests",
     "lasts_within",
+    "marked",
     "modernised",
     "routing_keys",
     "span_times",
     "split",
     "split_by",
+    "unmarked",
     "validate",
 ]

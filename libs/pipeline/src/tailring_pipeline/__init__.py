@@ -6,6 +6,7 @@ from tailring_pipeline.backoff import (
     TopLevelRetryConfig,
 )
 from tailring_pipeline.batch import BatchProcessor, BatchSettings, BatchStatistics
+from tailring_pipeline.batch_answers import deliver_pieces
 from tailring_pipeline.batch_config import BatchConfig
 from tailring_pipeline.consumer import Batch, Consumer, Refused, Rejected, Signal, Stage
 from tailring_pipeline.cutting import cut_batch
@@ -112,6 +113,7 @@ __all__ = [
     "Worker",
     "branches_of",
     "cut_batch",
+    "deliver_pieces",
     "delivery_of",
     "fan_out",
     "file_storage_of",

@@ -29,7 +29,7 @@ class BatchConfig(ConfigModel):
         default=0, description="Items in a batch at most; 0: any.", ge=0, le=UINT32_MAX
     )
     metadata_keys: TextList = Field(
-        default=(), description="Must be empty: batches are not told apart by headers."
+        default=(), description="Must be empty: an exporter's `metadata_keys` does it."
     )
     metadata_cardinality_limit: Int = Field(
         default=1000,
@@ -48,7 +48,7 @@ class BatchConfig(ConfigModel):
             raise ValueError("timeout must be greater or equal to 0")
         if self.metadata_keys:
             raise ValueError(
-                "metadata_keys must be empty: this version does not tell batches apart"
-                " by request headers; give each tenant a router of its own"
+                "metadata_keys must be empty: write them at the exporter, which tells"
+                " requests apart by these headers whatever was joined before it"
             )
         return self

@@ -16,15 +16,15 @@ class PartitionConfig(ConfigModel):
     """``partition`` of a queue's batches."""
 
     metadata_keys: TextList = Field(
-        default=(), description="Must be empty: batches are not told apart by headers."
+        default=(), description="Must be empty: an exporter's `metadata_keys` does it."
     )
 
     @model_validator(mode="after")
     def _none(self) -> PartitionConfig:
         if self.metadata_keys:
             raise ValueError(
-                "metadata_keys must be empty: this version does not tell batches apart"
-                " by request headers; give each tenant a router of its own"
+                "metadata_keys must be empty: write them at the exporter, which tells"
+                " requests apart by these headers whatever was joined before it"
             )
         return self
 
