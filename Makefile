@@ -18,7 +18,7 @@ COMPILE ?= $(shell command -v $${CC:-cc} >/dev/null 2>&1 && $(PYTHON) -c '$(CAN_
 HOT := $(shell sed -e 's/\#.*//' tools/hot.txt)
 export TAILRING_COMPILE := $(COMPILE)
 
-.PHONY: install run test test-pure check interop bench fmt lint type sim fuzz faults kills storage-kills outage docs pins clean
+.PHONY: install run test test-pure check interop bench fmt lint type sim fuzz faults kills storage-kills outage outage-sampler docs pins clean
 
 # ---------------------------------------------------------------- installing
 
@@ -98,6 +98,9 @@ storage-kills: install
 
 outage: install
 	$(BIN)/python -m tests.faults outage $(ARGS)
+
+outage-sampler: install
+	$(BIN)/python -m tests.faults sampler $(ARGS)
 
 # ---------------------------------------------------------------- housekeeping
 

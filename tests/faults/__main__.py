@@ -1,8 +1,9 @@
-"""Fault runs by hand: ``python -m tests.faults [backends | kills | storage | outage]``.
+"""Fault runs by hand: ``python -m tests.faults [WHAT]``.
 
 ``backends``: each fault happens to one of five backends under load. ``kills``: the
 router is killed under load. ``storage``: the same with a queue on disk, and a backend
-that is away half of the time. ``outage``: no backend is there for long. A table at the
+that is away half of the time. ``outage``: no backend is there for long. ``sampler``:
+a sampler's backend is away for long, then the sampler is killed. A table at the
 end says what came of it, and the exit code is 1 when something is not as promised.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from tests.faults.faults import FAULTS
 from tests.faults.kills import run_kills
 from tests.faults.outage import run_outage
+from tests.faults.outage_sampler import run_sampler_outage
 from tests.faults.storage_kills import run_storage_kills
 from tests.faults.trial import Shape, run_trial
 
@@ -54,6 +56,16 @@ _COLUMNS = {
         "refusals",
         "lost",
         "came twice",
+        "drained s",
+    ),
+    "sampler": (
+        "sent",
+        "acknowledged",
+        "refusals",
+        "lost",
+        "came twice",
+        "on disk",
+        "recovered",
         "drained s",
     ),
 }
@@ -113,11 +125,21 @@ def _outage(given: argparse.Namespace, folder: Path) -> Iterator[Run]:
     yield (*sizes, *counts, one.drained_s), one.problems()
 
 
+def _sampler(given: argparse.Namespace, folder: Path) -> Iterator[Run]:
+    seconds, rate = given.seconds or 600.0, given.rate or 5_000
+    one = run_sampler_outage(folder, seconds=seconds, spans_per_s=rate)
+    found = one.counted
+    counts = (found.acknowledged, one.pressed.refusals, found.lost, found.duplicates)
+    row = (int(seconds * rate), *counts, one.on_disk, one.recovered, one.drained_s)
+    yield row, one.problems()
+
+
 _RUNS = {
     "backends": _backends,
     "kills": _kills,
     "storage": _storage,
     "outage": _outage,
+    "sampler": _sampler,
 }
 
 
@@ -145,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fault", action="append", choices=list(FAULTS), help="only this; repeatable"
     )
-    parser.add_argument("--seconds", type=float, help="of load (60; outage: 600)")
+    parser.add_argument("--seconds", type=float, help="of load (60; outages: 600)")
     parser.add_argument("--rate", type=int, help="spans a second (20000; else 5000)")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument(
