@@ -174,3 +174,54 @@ def _records(path: Path, signal: Signal) -> list[str]:
         found.append(request_to_json(payload, signal).decode())
         pos += 4 + size
     return found
+
+
+async def test_every_signal_passes_the_samplers_processors(tmp_path: Path) -> None:
+    """Every signal goes through memory_limiter and batch to a collector, beside debug
+    and nop."""
+    port = ports.free_port()
+    files = {
+        one.value: {"path": str(tmp_path / one.value), "flush_interval": "100ms"}
+        for one in Signal
+    }
+    pipelines = {
+        one: {"receivers": ["otlp"], "exporters": [f"file/{one}"]} for one in files
+    }
+    collector = {
+        "receivers": {
+            "otlp": {"protocols": {"grpc": {"endpoint": f"127.0.0.1:{port}"}}}
+        },
+        "exporters": {f"file/{one}": keys for one, keys in files.items()},
+        "service": {"pipelines": pipelines},
+    }
+    limiter = {"check_interval": "1s", "limit_mib": 4000}
+    plain = {
+        "processors": {"memory_limiter": limiter, "batch": {"timeout": "50ms"}},
+        "exporters": {
+            "otlp": {"endpoint": f"127.0.0.1:{port}", "tls": {"insecure": True}},
+            "debug": {"verbosity": "detailed"},
+            "nop": {},
+        },
+        "pipeline": {
+            "processors": ["memory_limiter", "batch"],
+            "exporters": ["otlp", "debug", "nop"],
+        },
+    }
+    every = [one.value for one in Signal]
+    with (
+        servers.otelcol(collector, tmp_path / "collector"),
+        services.service("sampler", plain, tmp_path, signals=every) as sampler,
+    ):
+        for signal in Signal:
+            payloads = [signals.batch_of(signal, range(5)).payload]
+            await _post_all(sampler.http_port, payloads, signal)
+        for one in files:
+            at = tmp_path / one
+            await eventually(lambda at=at: _lines(at) == 1, "it arrived")  # type: ignore[misc]
+        shown = sampler.child.log()
+    for signal in Signal:
+        line = (tmp_path / signal.value).read_bytes().strip()
+        read = request_from_json(line, signal)
+        assert signals.numbers_of(signal, read) == dict.fromkeys(range(5), 1)
+    for title in ("Traces", "Logs", "Metrics"):
+        assert title in shown

@@ -1,17 +1,26 @@
-"""The receiver and the exporter keep the contract of every stage."""
+"""The receiver and the exporters keep the contract of every stage."""
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import ClassVar
 
 import grpc
 import pytest
 
 from tailring_otlpio import (
+    FileExporter,
+    FileExporterConfig,
+    Files,
     OtlpExporter,
     OtlpExporterConfig,
+    OtlpHttpExporterConfig,
     OtlpReceiver,
     OtlpReceiverConfig,
     TlsClientConfig,
@@ -88,3 +97,72 @@ class TestExporter(ConsumingContract):
             )
             yield StageSubject(exporter, lambda: sum(map(count_spans, received)))
             await exporter.terminate()
+
+
+class _Quiet(BaseHTTPRequestHandler):
+    """Keeps the body of every POST and answers 200."""
+
+    received: ClassVar[list[bytes]]
+
+    def do_POST(self) -> None:
+        """Take one request."""
+        size = int(self.headers["Content-Length"])
+        self.received.append(gzip.decompress(self.rfile.read(size)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def _threaded_http_backend() -> Iterator[tuple[str, list[bytes]]]:
+    """The same over HTTP."""
+    received: list[bytes] = []
+    handler = type("_Handler", (_Quiet,), {"received": received})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", received
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class TestHttpExporter(ConsumingContract):
+    """An exporter over HTTP to a backend that answers 200."""
+
+    @pytest.fixture
+    async def subject(self) -> AsyncIterator[StageSubject]:
+        """An exporter that was not started."""
+        with _threaded_http_backend() as (url, received):
+            exporter = OtlpExporter(
+                OtlpHttpExporterConfig(endpoint=url),
+                metrics=ExporterMetrics(Metrics(), "otlp_http"),
+            )
+            yield StageSubject(exporter, lambda: sum(map(count_spans, received)))
+            await exporter.terminate()
+
+
+class TestFileExporter(ConsumingContract):
+    """An exporter to a file."""
+
+    @pytest.fixture
+    async def subject(self, tmp_path: Path) -> AsyncIterator[StageSubject]:
+        """An exporter that was not started."""
+        path = tmp_path / "out"
+        files = Files(FileExporterConfig(path=str(path), format="proto"))
+        exporter = FileExporter(files, metrics=ExporterMetrics(Metrics(), "file"))
+        yield StageSubject(exporter, lambda: _spans_in(path))
+        await exporter.terminate()
+
+
+def _spans_in(path: Path) -> int:
+    written, pos, spans = path.read_bytes() if path.exists() else b"", 0, 0
+    while pos < len(written):
+        end = pos + 4 + int.from_bytes(written[pos : pos + 4], "big")
+        spans += count_spans(written[pos + 4 : end])
+        pos = end
+    return spans
