@@ -24,6 +24,7 @@ from tailring_sampler.policies import (
     collect_types,
     policy_types,
 )
+from tailring_sampler.tracebuffer import ROOT_WAIT_OFF
 
 SECOND_NS = 1_000_000_000
 
@@ -147,6 +148,26 @@ def test_a_longest_wait_that_nothing_renews_is_told(tmp_path: Path) -> None:
     assert any("decision_wait_from: last" in said for said in model.advice())
 
 
+@pytest.mark.parametrize(
+    ("written", "wait_ns"),
+    [
+        ("0s", ROOT_WAIT_OFF),
+        ("-1s", ROOT_WAIT_OFF),
+        ("1ns", 0),
+        ("500ms", 0),
+        ("1s", SECOND_NS),
+        ("2.9s", 2 * SECOND_NS),
+        ("2562047h", 24 * 3600 * SECOND_NS),
+    ],
+)
+def test_the_wait_after_the_root_is_in_whole_seconds(
+    written: str, wait_ns: int, tmp_path: Path
+) -> None:
+    """Rounded down as upstream does it; what is not above zero switches it off."""
+    model = read({"decision_wait_after_root_received": written}, tmp_path)
+    assert model.root_wait_ns == wait_ns
+
+
 def test_off_values_of_missing_features_are_accepted(tmp_path: Path) -> None:
     """A key that this version has not may be written with the value for off."""
     keys = {
@@ -165,7 +186,6 @@ def test_off_values_of_missing_features_are_accepted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"decision_wait_after_root_received": "1s"}, "not in this version"),
         ({"block_on_overflow": True}, "not in this version"),
         ({"maximum_trace_size_bytes": 5}, "not in this version"),
         ({"sampling_strategy": "span-ingest"}, "not in this version"),

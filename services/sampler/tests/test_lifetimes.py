@@ -1,8 +1,9 @@
 """The lifetimes of traces, as transcripts in ``testdata``.
 
-new wait=5s max=0s num_traces=3 keep=ab from=first kept_cache=0 dropped_cache=0
+new wait=5s max=0s root=2s num_traces=3 keep=ab from=first kept_cache=0 dropped_cache=0
     a sampler that keeps the traces whose letter is in ``keep``
-arrive a b:3      spans of traces, in one request; late ones of kept traces show
+arrive a b:3 c:r  spans of traces, in one request; late ones of kept traces show;
+                  ``c:r`` is the root of c
 arrive a every=3s for=9s     the same again and again while time passes
 wait 2s           time passes; what falls due is judged tick by tick
 hold a / let a    a trace is kept past its deadline / may be judged
@@ -26,7 +27,7 @@ from tailring_sampler.doors import Decision, Door
 from tailring_sampler.judge import Judge, NamedPolicy
 from tailring_sampler.policies import Trace, Vote
 from tailring_sampler.sampler import KeptTrace, Sampler
-from tailring_sampler.tracebuffer import HandedTrace, TraceBuffer
+from tailring_sampler.tracebuffer import ROOT_WAIT_OFF, HandedTrace, TraceBuffer
 from tailring_testkit import otlp, transcript
 
 TESTDATA = Path(__file__).with_name("testdata")
@@ -90,6 +91,9 @@ class Theatre:
             wait_ns=parse_duration(options.get("wait", "5s")),
             from_last=options.get("from") == "last",
             wait_max_ns=parse_duration(options.get("max", "0s")),
+            root_wait_ns=parse_duration(options["root"])
+            if "root" in options
+            else ROOT_WAIT_OFF,
         )
         policy = NamedPolicy("letters", Letters(options.get("keep", "")))
         memory = DecisionMemory(
@@ -113,13 +117,15 @@ class Theatre:
         return [self.told("released late", one) for one in late]
 
     def request(self, words: list[str]) -> bytes:
-        """``a:3`` is three spans of trace a."""
+        """``a:3`` is three spans of trace a, ``a:r`` its root."""
         spans = []
         for word in words:
             letter, _, count = word.partition(":")
-            for _ in range(int(count or "1")):
+            parent = b"" if count == "r" else b"p" * 8
+            for _ in range(int(count) if count.isdigit() else 1):
                 self.spans += 1
-                spans.append(otlp.span(id_of(letter), self.spans.to_bytes(8, "big")))
+                span_id = self.spans.to_bytes(8, "big")
+                spans.append(otlp.span(id_of(letter), span_id, parent=parent))
         return otlp.request(*spans)
 
     def wait(self, words: list[str], _options: dict[str, str]) -> str:

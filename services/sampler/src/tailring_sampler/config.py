@@ -40,7 +40,7 @@ from tailring_sampler.errors import PluginError
 from tailring_sampler.judge import NamedPolicy
 from tailring_sampler.policies import PolicyType, build_policy, policy_types
 from tailring_sampler.policies.built_in import NOT_IN_THIS_VERSION
-from tailring_sampler.tracebuffer import WAITS_MAX
+from tailring_sampler.tracebuffer import ROOT_WAIT_OFF, WAITS_MAX
 
 __all__ = ["DecisionCacheConfig", "PolicyBlock", "TailSamplingConfig"]
 
@@ -224,14 +224,12 @@ class TailSamplingConfig(ConfigModel):
         description="Throw pending traces away at shutdown instead of judging what is"
         " there.",
     )
-    decision_wait_after_root_received: Annotated[
-        Duration,
-        _off(
-            lambda wait_ns: wait_ns <= 0,
-            "deciding earlier after the root span is not in this version;"
-            " use decision_wait",
-        ),
-    ] = Field(default=0, description=NOT_YET)
+    decision_wait_after_root_received: Duration = Field(
+        default=0,
+        description="How long spans are awaited once a span without a parent is there,"
+        " in whole seconds, rounded down; it only brings a decision forward. 0: off;"
+        " less than 1s: decided at the next tick.",
+    )
     block_on_overflow: Annotated[
         Bool,
         _off(
@@ -283,6 +281,13 @@ class TailSamplingConfig(ConfigModel):
     def wait_ns(self) -> int:
         """The wait that applies: upstream waits for at least one whole second."""
         return max(self.decision_wait, SECOND_NS)
+
+    @property
+    def root_wait_ns(self) -> int:
+        """The wait after the root that applies: whole seconds, as upstream."""
+        # No trace waits longer than the limit anyway, and deadlines must not overflow.
+        wait_ns = min(self.decision_wait_after_root_received, DECISION_WAIT_LIMIT)
+        return wait_ns // SECOND_NS * SECOND_NS if wait_ns > 0 else ROOT_WAIT_OFF
 
     @property
     def wait_max_ns(self) -> int:

@@ -61,6 +61,7 @@ def build_sampler(config: TailSamplingConfig, *, label_prefix: str = "") -> Samp
         wait_ns=config.wait_ns,
         from_last=config.decision_wait_from == "last",
         wait_max_ns=config.wait_max_ns,
+        root_wait_ns=config.root_wait_ns,
     )
     judge = Judge(
         config.named_policies(label_prefix),

@@ -16,7 +16,7 @@ from mypy_extensions import i64, mypyc_attr
 from tailring_otlpwire import Piece, TraceSummary
 from tailring_sampler.doors import Decision
 
-__all__ = ["NOWHERE", "READY", "TraceRecord"]
+__all__ = ["NEVER", "NOWHERE", "READY", "TraceRecord"]
 
 # Pieces are joined while the first is smaller than this; more would copy too much.
 JOIN_BYTES_MAX: Final = 4096
@@ -24,6 +24,9 @@ JOIN_BYTES_MAX: Final = 4096
 # Values of `TraceRecord.slot` that are no slot number of the time wheel.
 READY: Final = -1  # among the due records
 NOWHERE: Final = -2  # neither in the wheel nor due: held, or no longer pending
+
+# A deadline that no clock reaches.
+NEVER: Final = 2**63 - 1
 
 _PENDING: Final = Decision.PENDING
 
@@ -42,6 +45,7 @@ class TraceRecord:
         "last_ns",
         "live",
         "parts",
+        "root_due_ns",
         "slot",
         "summary",
         "trace_id",
@@ -57,6 +61,8 @@ class TraceRecord:
         self.first_ns: i64 = first_ns
         self.last_ns: i64 = first_ns
         self.due_ns: i64 = 0
+        # When the wait after its root ends; NEVER without a root or such a wait.
+        self.root_due_ns: i64 = NEVER
         self.slot: i64 = NOWHERE
         self.decided_ns: i64 = 0
         self.decision: Decision = _PENDING

@@ -9,6 +9,8 @@ Rules:
   long. A decided record stays, without spans, and answers for late ones.
 * A trace is due ``wait_ns`` after its first span, or after its last one; in that case
   at the latest ``wait_max_ns`` after the first, for some traces never fall silent.
+* With a wait after the root, a trace is due so long after the first slice that brought
+  a span without a parent, if that is earlier. Later roots delay nothing.
 * At most ``traces_max`` records, pending and decided together (upstream's
   ``num_traces``). A new trace pushes out the oldest by arrival, whatever its state.
 * spans received = spans held + spans left by each door, after every call; and traces
@@ -35,10 +37,12 @@ from tailring_sampler.doors import Decision, Door
 from tailring_sampler.record import NOWHERE, TraceRecord
 from tailring_sampler.timewheel import STALE_MAX, TimeWheel
 
-__all__ = ["WAITS_MAX", "Arrivals", "HandedTrace", "TraceBuffer"]
+__all__ = ["ROOT_WAIT_OFF", "WAITS_MAX", "Arrivals", "HandedTrace", "TraceBuffer"]
 
 # Longest time from first span to decision, in waits, where each span renews the wait.
 WAITS_MAX: Final = 10
+# The root of a trace does not bring its decision forward.
+ROOT_WAIT_OFF: Final = -1
 
 _PENDING: Final = Decision.PENDING
 _SAMPLED: Final = Decision.SAMPLED
@@ -67,14 +71,24 @@ class TraceBuffer:
     """The live map; see the module's rules. One owner, never awaited."""
 
     def __init__(
-        self, *, traces_max: int, wait_ns: int, from_last: bool, wait_max_ns: int = 0
+        self,
+        *,
+        traces_max: int,
+        wait_ns: int,
+        from_last: bool,
+        wait_max_ns: int = 0,
+        root_wait_ns: int = ROOT_WAIT_OFF,
     ) -> None:
-        """A ``wait_max_ns`` of 0 means `WAITS_MAX` waits."""
+        """A ``wait_max_ns`` of 0 means `WAITS_MAX` waits.
+
+        A ``root_wait_ns`` of 0 makes a trace due as soon as its root is there.
+        """
         self.traces_max: int = max(1, traces_max)
         self.wait_ns: i64 = wait_ns
         # The wait counts from the last span instead of the first.
         self.from_last: bool = from_last
         self.wait_max_ns: i64 = wait_max_ns or WAITS_MAX * wait_ns
+        self.root_wait_ns: i64 = root_wait_ns
         self.traces_received: int = 0
         self.traces_pending: int = 0
         self.spans_received: int = 0
@@ -124,6 +138,9 @@ class TraceBuffer:
                 self._append(record, part)
                 record.last_ns = now
                 record.first_ns = min(record.first_ns, first)
+                if part.root_seen and self.root_wait_ns >= 0:
+                    root_due: i64 = now + self.root_wait_ns
+                    record.root_due_ns = min(record.root_due_ns, root_due)
                 self._schedule(record)
             else:
                 self.pass_by(part, record.decision)
@@ -272,6 +289,7 @@ class TraceBuffer:
         if self.from_last:
             last_due_ns: i64 = record.first_ns + self.wait_max_ns
             due_ns = min(record.last_ns + self.wait_ns, last_due_ns)
+        due_ns = min(due_ns, record.root_due_ns)
         self._wheel.schedule(record, due_ns)
         self._wheel.tidy(self.traces_pending)
 
