@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from tailring_sampler.doors import Decision
-from tailring_sampler.judge import Judge, NamedPolicy, Verdict, combine
+from tailring_sampler.judge import VOTES, Judge, NamedPolicy, Verdict, combine
 from tailring_sampler.policies import (
     AlwaysSample,
     Policy,
@@ -29,9 +29,10 @@ class Fixed:
 
     def __init__(self, answer: object) -> None:
         self.answer = answer
+        self.goes_first = False
         self.asked = 0
 
-    def evaluate(self, trace: Trace) -> Vote:
+    def evaluate(self, trace: Trace, now_ns: int) -> Vote:
         """The fixed vote, or the error."""
         self.asked += 1
         if isinstance(self.answer, Exception):
@@ -45,7 +46,7 @@ def judged(
     """The verdict of policies called p0, p1, ... on one trace."""
     named = [NamedPolicy(f"p{n}", policy) for n, policy in enumerate(policies)]
     judge = Judge(named, first_match=first_match)
-    return judge.judge([TraceRecord(bytes(16), 0)])[0], judge
+    return judge.judge([TraceRecord(bytes(16), 0)], 0)[0], judge
 
 
 @pytest.mark.parametrize(
@@ -144,12 +145,12 @@ def test_each_trace_gets_its_own_verdict() -> None:
     """Verdicts come in the order of the traces, whatever the policies say between."""
 
     class ById:
-        def evaluate(self, trace: Trace) -> Vote:
+        def evaluate(self, trace: Trace, now_ns: int) -> Vote:
             return S if trace.trace_id[0] % 2 else N
 
     records = [TraceRecord(bytes([n]) * 16, 0) for n in range(6)]
     judge = Judge([NamedPolicy("odd", ById()), NamedPolicy("no", Fixed(N))])
-    kept = [verdict.decision is Decision.SAMPLED for verdict in judge.judge(records)]
+    kept = [verdict.decision is Decision.SAMPLED for verdict in judge.judge(records, 0)]
     assert kept == [False, True] * 3
     assert (judge.tallies[0].sampled, judge.tallies[0].not_sampled) == (3, 3)
 
@@ -159,6 +160,27 @@ def test_time_is_measured_per_policy_and_slice() -> None:
     readings = iter(range(0, 1000, 10))
     policies = [NamedPolicy("a", Fixed(S)), NamedPolicy("b", Fixed(N))]
     judge = Judge(policies, stopwatch_ns=lambda: next(readings))
-    judge.judge([TraceRecord(bytes(16), 0)] * 5)
+    judge.judge([TraceRecord(bytes(16), 0)] * 5, 0)
     assert [tally.time_ns for tally in judge.tallies] == [10, 10]
     assert next(readings) == 40
+
+
+def test_policies_that_drop_are_asked_before_all_others() -> None:
+    """One that goes first ends it even with a first match before it in the file."""
+    first = Fixed(D)
+    first.goes_first = True
+    kept = Fixed(S)
+    verdict, judge = judged([kept, first], first_match=True)
+    assert verdict.decision is Decision.DROPPED
+    assert verdict.policy == "p1"
+    assert kept.asked == 0
+    assert [tally.executions for tally in judge.tallies] == [0, 1]
+
+
+def test_a_verdict_says_what_each_policy_voted() -> None:
+    """One byte a policy in the order of the file: vote, error, or not asked."""
+    verdict, _ = judged([Fixed(N), Fixed(OSError()), Fixed(S), Fixed(N)])
+    said = [VOTES[byte] for byte in verdict.votes]
+    assert said == ["not_sampled", "error", "sampled", "not_sampled"]
+    stopped, _ = judged([Fixed(S), Fixed(N)], first_match=True)
+    assert [VOTES[byte] for byte in stopped.votes] == ["sampled", "not asked"]

@@ -46,7 +46,7 @@ class Letters:
     def __init__(self, letters: str) -> None:
         self._letters = letters.encode()
 
-    def evaluate(self, trace: Trace) -> Vote:
+    def evaluate(self, trace: Trace, now_ns: int) -> Vote:
         """By the first byte of the id."""
         kept = trace.trace_id[0] in self._letters
         return Vote.SAMPLED if kept else Vote.NOT_SAMPLED

@@ -21,7 +21,7 @@ class Block(ConfigModel):
 
 
 class Fine:
-    def evaluate(self, trace):
+    def evaluate(self, trace, now_ns):
         return Vote.SAMPLED
 
 

@@ -54,7 +54,7 @@ def lasting(duration_ns: int) -> TraceRecord:
 
 def keeps(policy: Policy, record: TraceRecord) -> bool:
     """Whether the policy votes for the trace."""
-    return policy.evaluate(record) is Vote.SAMPLED
+    return policy.evaluate(record, 0) is Vote.SAMPLED
 
 
 def test_always_sample_keeps_everything() -> None:

@@ -78,7 +78,9 @@ def rows(table: str) -> list[list[str]]:
 def letters(trace_id: str, salt: str, percentages: tuple[float, ...]) -> str:
     """S for each percentage at which the trace is kept, N for the others."""
     record = TraceRecord(bytes.fromhex(trace_id), 0)
-    votes = [Probabilistic(percent, salt).evaluate(record) for percent in percentages]
+    votes = [
+        Probabilistic(percent, salt).evaluate(record, 0) for percent in percentages
+    ]
     return "".join("S" if vote is Vote.SAMPLED else "N" for vote in votes)
 
 
@@ -188,4 +190,4 @@ def test_only_the_id_matters() -> None:
     """A trace without a single span is chosen by its id all the same."""
     record = TraceRecord(bytes(16), 0)
     record.summary = TraceSummary()
-    assert Probabilistic(100).evaluate(record) is Vote.SAMPLED
+    assert Probabilistic(100).evaluate(record, 0) is Vote.SAMPLED

@@ -31,7 +31,7 @@ class WordlessError(Exception):
 class Wordless:
     """A policy that fails, and whose error fails."""
 
-    def evaluate(self, trace: Trace) -> Vote:
+    def evaluate(self, trace: Trace, now_ns: int) -> Vote:
         """Raise."""
         raise WordlessError
 

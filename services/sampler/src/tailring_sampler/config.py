@@ -1,48 +1,35 @@
 """The ``tail_sampling`` block as an operator writes it.
 
 Keys, defaults and texts are upstream's. What this version does not do is refused with a
-reason, unless it is written with the value that means "off". Two things are stricter:
-an unknown key inside a policy is an error (upstream takes a map for the configuration
-of an extension and goes on with defaults), and so is the block of another type.
-
-A policy's block is a model made from its type: ``name``, ``type`` and one key that is
-called like the type and holds the model that stands beside the policy.
+reason, unless it is written with the value that means "off". How policies are read is
+told by `policy_blocks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
     SerializeAsAny,
-    ValidationError,
-    ValidationInfo,
-    create_model,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from tailring_runtime.config import (
-    NULL_IS_EMPTY,
     Bool,
     ConfigModel,
     Duration,
     Int,
     Text,
-    nearest,
 )
-from tailring_sampler.errors import PluginError
 from tailring_sampler.judge import NamedPolicy
-from tailring_sampler.policies import PolicyType, build_policy, policy_types
-from tailring_sampler.policies.built_in import NOT_IN_THIS_VERSION
+from tailring_sampler.policy_blocks import PolicyBlock, problem, read_policy
 from tailring_sampler.tracebuffer import ROOT_WAIT_OFF, WAITS_MAX
 
-__all__ = ["DecisionCacheConfig", "PolicyBlock", "TailSamplingConfig"]
+__all__ = ["DecisionCacheConfig", "TailSamplingConfig"]
 
 SECOND_NS = 1_000_000_000
 SHARDS_MAX = 256
@@ -50,79 +37,6 @@ SHARDS_MAX = 256
 DECISION_WAIT_LIMIT = 24 * 3600 * SECOND_NS
 
 T = TypeVar("T")
-
-
-class PolicyBlock(ConfigModel):
-    """One entry of ``policies``; the real models are made by type."""
-
-    name: Text
-    type: Text
-
-    def named_policy(self, label_prefix: str = "") -> NamedPolicy:
-        """The policy, ready to judge, under its name as metrics show it."""
-        policy = build_policy(policy_types()[self.type], getattr(self, self.type))
-        return NamedPolicy(label_prefix + self.name, policy)
-
-
-@cache
-def _block_model(policy_type: PolicyType[Any]) -> type[PolicyBlock]:
-    model = policy_type.model
-    # Absent is the same as empty: its own validation then says what is missing.
-    block: Any = (
-        Annotated[model, NULL_IS_EMPTY],
-        Field(default_factory=dict, validate_default=True),
-    )
-    fields: dict[str, Any] = {policy_type.name: block}
-    name = f"{policy_type.name}_policy"
-    return create_model(name, __base__=PolicyBlock, __doc__=model.__doc__, **fields)
-
-
-def _read_policy(value: Any, info: ValidationInfo) -> Any:
-    value = {} if value is None else value
-    if isinstance(value, PolicyBlock) or not isinstance(value, Mapping):
-        return value
-    name = value.get("name")
-    if name is None or name == "":
-        raise _problem("policy name cannot be empty", key="name")
-    written = value.get("type") or ""
-    policy_type = _type_of(str(name), str(written))
-    block = _block_model(policy_type).model_validate(value, context=info.context)
-    _try_to_build(block)
-    return block
-
-
-def _try_to_build(block: PolicyBlock) -> None:
-    """Find now what would fail at start. Each processor builds policies of its own."""
-    try:
-        block.named_policy()
-    except PluginError as error:
-        message = f'failed to create policy evaluator for "{block.name}": {error}'
-        raise _problem(message, key=block.type) from error
-
-
-def _type_of(name: str, written: str) -> PolicyType[Any]:
-    try:
-        types = policy_types()
-    except PluginError as error:
-        raise _problem(str(error), key="type") from error
-    if written in types:
-        return types[written]
-    reason = f"unknown sampling policy type {written}"
-    if written in NOT_IN_THIS_VERSION:
-        reason = f"the policy type {written} is not in this version"
-    raise _problem(
-        f'failed to create policy evaluator for "{name}": {reason}',
-        key="type",
-        close=nearest(written, types),
-    )
-
-
-def _problem(message: str, *, key: str, close: str = "") -> ValidationError:
-    context = {"message": message, "nearest": close}
-    error = PydanticCustomError("policy", "{message}", context)
-    return ValidationError.from_exception_data(
-        "policy", [{"type": error, "loc": (key,), "input": None}]
-    )
 
 
 def _off(meaning_off: Callable[[T], bool], reason: str) -> AfterValidator:
@@ -188,7 +102,7 @@ class TailSamplingConfig(ConfigModel):
     """The processor ``tail_sampling``."""
 
     policies: tuple[
-        SerializeAsAny[Annotated[PolicyBlock, BeforeValidator(_read_policy)]], ...
+        SerializeAsAny[Annotated[PolicyBlock, BeforeValidator(read_policy)]], ...
     ] = Field(default=(), description="Asked in this order; any may keep a trace.")
     decision_wait: Annotated[Duration, AfterValidator(_at_most_a_day)] = Field(
         default=30 * SECOND_NS,
@@ -271,7 +185,7 @@ class TailSamplingConfig(ConfigModel):
     @model_validator(mode="after")
     def _waits_agree(self) -> TailSamplingConfig:
         if self.decision_wait_max and self.decision_wait_max < self.wait_ns:
-            raise _problem(
+            raise problem(
                 "shorter than decision_wait (which is at least 1s)",
                 key="decision_wait_max",
             )

@@ -8,6 +8,8 @@ Rules, the first that holds decides:
 4. any `INVERT_SAMPLED` and no `NOT_SAMPLED` -> sampled;
 5. else, also without policies or with errors only -> not sampled.
 
+Policies with ``goes_first``, the `drop` ones, are asked before all others.
+
 A policy that raises, or returns anything but a `Vote`, is counted and passed over. All
 policies are asked although one has voted already, because a limiter spends its budget
 also on traces that others keep; ``sample_on_first_match`` ends it at the first
@@ -16,7 +18,7 @@ in the order of the configuration.
 
 How it works: a policy is asked about all traces of a slice before the next one is, so
 that its time is measured twice a slice and not twice a trace. The order of policies for
-one trace is that of the configuration all the same.
+one trace is the same all the same.
 
 What it does not know: where traces come from and what a decision leads to. The
 stopwatch measures only; no decision depends on it.
@@ -30,7 +32,7 @@ from typing import Final
 from tailring_sampler.doors import Decision
 from tailring_sampler.policies.policy import Policy, Trace, Vote
 
-__all__ = ["Judge", "NamedPolicy", "PolicyTally", "Verdict", "combine"]
+__all__ = ["VOTES", "Judge", "NamedPolicy", "PolicyTally", "Verdict", "combine"]
 
 # Bits of the votes on one trace.
 _SAMPLED_BIT: Final = 1
@@ -39,11 +41,26 @@ _DROPPED_BIT: Final = 4
 _INVERT_SAMPLED_BIT: Final = 8
 _INVERT_NOT_SAMPLED_BIT: Final = 16
 
+# In `Verdict.votes` only: the policy raised.
+ERROR_BIT: Final = 32
+
 _SAMPLED: Final = Vote.SAMPLED
 _NOT_SAMPLED: Final = Vote.NOT_SAMPLED
 _DROPPED: Final = Vote.DROPPED
 _INVERT_SAMPLED: Final = Vote.INVERT_SAMPLED
 _INVERT_NOT_SAMPLED: Final = Vote.INVERT_NOT_SAMPLED
+
+
+# What the bytes of `Verdict.votes` say.
+VOTES: Final = {
+    0: "not asked",
+    _SAMPLED_BIT: _SAMPLED.value,
+    _NOT_SAMPLED_BIT: _NOT_SAMPLED.value,
+    _DROPPED_BIT: _DROPPED.value,
+    _INVERT_SAMPLED_BIT: _INVERT_SAMPLED.value,
+    _INVERT_NOT_SAMPLED_BIT: _INVERT_NOT_SAMPLED.value,
+    ERROR_BIT: "error",
+}
 
 
 class NamedPolicy:
@@ -55,11 +72,18 @@ class NamedPolicy:
 
 
 class Verdict:
-    """The decision on a trace and the policy that is recorded for it, if any."""
+    """The decision on a trace and the policy that is recorded for it, if any.
 
-    def __init__(self, decision: Decision, policy: str | None = None) -> None:
+    ``votes`` has one byte for each policy, in the order of the configuration: `VOTES`
+    names them, 0 is a policy that was not asked.
+    """
+
+    def __init__(
+        self, decision: Decision, policy: str | None = None, votes: bytes = b""
+    ) -> None:
         self.decision = decision
         self.policy = policy
+        self.votes = votes
 
 
 class PolicyTally:
@@ -116,6 +140,26 @@ def _no_stopwatch() -> int:
     return 0
 
 
+class _Slice:
+    """The traces of one call and what the policies said of each so far."""
+
+    def __init__(self, traces: Sequence[Trace], now_ns: int, policies: int) -> None:
+        self.traces: Sequence[Trace] = traces
+        self.now_ns: int = now_ns
+        # One bit for each kind of vote that was cast on the trace.
+        self.masks: list[int] = [0] * len(traces)
+        self.recorded: list[str | None] = [None] * len(traces)
+        # One byte a policy, in the order of the configuration.
+        self.votes: list[bytearray] = [bytearray(policies) for _ in traces]
+
+    def verdicts(self) -> list[Verdict]:
+        """What follows from the votes, trace by trace."""
+        return [
+            Verdict(_decision_of(mask), self.recorded[at], bytes(self.votes[at]))
+            for at, mask in enumerate(self.masks)
+        ]
+
+
 class Judge:
     """Asks the policies about traces; see the module's rules."""
 
@@ -127,48 +171,49 @@ class Judge:
         stopwatch_ns: Callable[[], int] = _no_stopwatch,
     ) -> None:
         self._policies: list[NamedPolicy] = list(policies)
+        places = range(len(self._policies))
+        self._order: list[int] = sorted(places, key=self._goes_later)
         self._stop_mask: int = _DROPPED_BIT | (_SAMPLED_BIT if first_match else 0)
         self._stopwatch_ns = stopwatch_ns
+        # In the order of the configuration.
         self.tallies: list[PolicyTally] = [PolicyTally(one.name) for one in policies]
 
-    def judge(self, traces: Sequence[Trace]) -> list[Verdict]:
-        """The verdict on each trace, in the order of ``traces``."""
-        masks = [0] * len(traces)
-        recorded: list[str | None] = [None] * len(traces)
-        for place, named in enumerate(self._policies):
-            tally = self.tallies[place]
-            started_ns = self._stopwatch_ns()
-            self._ask(named, tally, traces=traces, masks=masks, recorded=recorded)
-            tally.time_ns += self._stopwatch_ns() - started_ns
-        return [
-            Verdict(_decision_of(mask), recorded[at]) for at, mask in enumerate(masks)
-        ]
+    def judge(self, traces: Sequence[Trace], now_ns: int) -> list[Verdict]:
+        """The verdict on each trace, in the order of ``traces``.
 
-    def _ask(
-        self,
-        named: NamedPolicy,
-        tally: PolicyTally,
-        *,
-        traces: Sequence[Trace],
-        masks: list[int],
-        recorded: list[str | None],
-    ) -> None:
+        ``now_ns`` is what policies count time by; it never runs backwards.
+        """
+        asked = _Slice(traces, now_ns, len(self._policies))
+        for place in self._order:
+            started_ns = self._stopwatch_ns()
+            self._ask(place, asked)
+            self.tallies[place].time_ns += self._stopwatch_ns() - started_ns
+        return asked.verdicts()
+
+    def _goes_later(self, place: int) -> bool:
+        return not getattr(self._policies[place].policy, "goes_first", False)
+
+    def _ask(self, place: int, asked: _Slice) -> None:
+        named = self._policies[place]
+        tally = self.tallies[place]
         evaluate = named.policy.evaluate
-        for at, trace in enumerate(traces):
-            mask = masks[at]
+        for at, trace in enumerate(asked.traces):
+            mask = asked.masks[at]
             if mask & self._stop_mask:
                 continue
             tally.executions += 1
             try:
-                bit = _bit_of(evaluate(trace))
+                bit = _bit_of(evaluate(trace, asked.now_ns))
             except Exception as error:  # noqa: BLE001 - the boundary to plug-ins
                 tally.errors += 1
                 tally.error = error
+                asked.votes[at][place] = ERROR_BIT
                 continue
             _count(tally, bit)
+            asked.votes[at][place] = bit
             if bit == _DROPPED_BIT or (bit == _SAMPLED_BIT and not mask & _SAMPLED_BIT):
-                recorded[at] = named.name
-            masks[at] = mask | bit
+                asked.recorded[at] = named.name
+            asked.masks[at] = mask | bit
 
 
 def _count(tally: PolicyTally, bit: int) -> None:

@@ -94,7 +94,7 @@ class Sampler:
         """
         records = self.buffer.take_due(now_ns, traces_max)
         kept: list[KeptTrace] = []
-        for at, verdict in enumerate(self.judge.judge(records)):
+        for at, verdict in enumerate(self.judge.judge(records, now_ns)):
             decision = verdict.decision
             self.decisions[decision] += 1
             trace = self._finish(records[at], decision, door=self._door, now_ns=now_ns)

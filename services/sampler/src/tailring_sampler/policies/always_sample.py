@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tailring_runtime.config import ConfigModel
-from tailring_sampler.policies.policy import SAMPLED, Trace, Vote
+from tailring_sampler.policies.policy import SAMPLED, Needs, Trace, Vote
 from tailring_sampler.policies.registry import PolicyType
 
 __all__ = ["ALWAYS_SAMPLE", "AlwaysSample", "AlwaysSampleConfig"]
@@ -16,7 +18,9 @@ class AlwaysSampleConfig(ConfigModel):
 class AlwaysSample:
     """Votes for every trace."""
 
-    def evaluate(self, trace: Trace) -> Vote:  # noqa: ARG002 - the seam's signature
+    needs: Final = Needs.SUMMARY
+
+    def evaluate(self, trace: Trace, now_ns: int) -> Vote:
         """Keep."""
         return SAMPLED
 

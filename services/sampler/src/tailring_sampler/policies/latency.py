@@ -12,11 +12,13 @@ far as that one.
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import Field
 
 from tailring_otlpwire import lasts_within
 from tailring_runtime.config import ConfigModel, Int
-from tailring_sampler.policies.policy import NOT_SAMPLED, SAMPLED, Trace, Vote
+from tailring_sampler.policies.policy import NOT_SAMPLED, SAMPLED, Needs, Trace, Vote
 from tailring_sampler.policies.registry import PolicyType
 
 __all__ = ["LATENCY", "Latency", "LatencyConfig", "LatencyWindow"]
@@ -52,10 +54,12 @@ def shortest_above(bound_ms: int) -> int:
 class Latency:
     """Votes for traces that last longer than ``threshold_ms``."""
 
+    needs: Final = Needs.SUMMARY
+
     def __init__(self, threshold_ms: int) -> None:
         self._threshold_ms = threshold_ms
 
-    def evaluate(self, trace: Trace) -> Vote:
+    def evaluate(self, trace: Trace, now_ns: int) -> Vote:
         """Keep when the longest duration of a prefix is above the threshold."""
         if milliseconds(trace.summary.longest_ns) > self._threshold_ms:
             return SAMPLED
@@ -65,13 +69,15 @@ class Latency:
 class LatencyWindow:
     """Votes for traces with a prefix in ``(threshold_ms, upper_ms]``."""
 
+    needs: Final = Needs.SPANS
+
     def __init__(self, threshold_ms: int, upper_ms: int) -> None:
         self._least_ns = max(shortest_above(threshold_ms), _INT64_MIN)
         self._most_ns = min(shortest_above(upper_ms) - 1, _INT64_MAX)
         # Beyond what 64 bits can say, which no duration reaches.
         self._empty = self._least_ns > _INT64_MAX or self._most_ns < _INT64_MIN
 
-    def evaluate(self, trace: Trace) -> Vote:
+    def evaluate(self, trace: Trace, now_ns: int) -> Vote:
         """Keep as soon as the duration so far falls into the window."""
         if self._empty:
             return NOT_SAMPLED

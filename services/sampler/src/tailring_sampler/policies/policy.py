@@ -17,7 +17,7 @@ from typing import Protocol
 
 from tailring_otlpwire import Piece, TraceSummary
 
-__all__ = ["NOT_SAMPLED", "SAMPLED", "Policy", "Trace", "Vote"]
+__all__ = ["NOT_SAMPLED", "SAMPLED", "Needs", "Policy", "Trace", "Vote", "needs_of"]
 
 
 class Vote(Enum):
@@ -51,8 +51,28 @@ class Trace(Protocol):
         """The encoded spans under their headers, in order of arrival."""
 
 
-class Policy(Protocol):
-    """One configured policy; see the module's rules."""
+class Needs(Enum):
+    """How far a trace is read for a policy, the cheapest first."""
 
-    def evaluate(self, trace: Trace) -> Vote:
-        """The vote for one trace. May raise: counted, and the policy is passed over."""
+    SUMMARY = "summary"
+    RESOURCES = "resources"
+    SPANS = "spans"
+
+
+def needs_of(policy: Policy) -> Needs:
+    """What a policy says it needs; one that says nothing may read the spans."""
+    return getattr(policy, "needs", Needs.SPANS)
+
+
+class Policy(Protocol):
+    """One configured policy; see the module's rules.
+
+    It may say more by class attributes: ``needs``, a `Needs`; ``goes_first``, True for
+    one that is asked before the others because it drops.
+    """
+
+    def evaluate(self, trace: Trace, now_ns: int) -> Vote:
+        """The vote for one trace. May raise: counted, and the policy is passed over.
+
+        ``now_ns`` is a monotonic clock's, the same for all traces of a slice.
+        """

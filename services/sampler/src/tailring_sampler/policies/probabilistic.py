@@ -12,12 +12,13 @@ its last byte over the low 48 bits only. Real trace ids are random.
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from pydantic import Field, field_validator
 
 from tailring_runtime.config import ConfigModel, Float, Text
 from tailring_sampler.fnv import fnv1a_64
-from tailring_sampler.policies.policy import NOT_SAMPLED, SAMPLED, Trace, Vote
+from tailring_sampler.policies.policy import NOT_SAMPLED, SAMPLED, Needs, Trace, Vote
 from tailring_sampler.policies.registry import PolicyType
 
 __all__ = ["PROBABILISTIC", "Probabilistic", "ProbabilisticConfig", "threshold"]
@@ -60,11 +61,13 @@ def threshold(percentage: float) -> int:
 class Probabilistic:
     """Votes for the traces whose hash is at most the threshold."""
 
+    needs: Final = Needs.SUMMARY
+
     def __init__(self, percentage: float, salt: str = "") -> None:
         self._threshold = threshold(percentage)
         self._salted = fnv1a_64((salt or _DEFAULT_SALT).encode())
 
-    def evaluate(self, trace: Trace) -> Vote:
+    def evaluate(self, trace: Trace, now_ns: int) -> Vote:
         """Keep by the id alone."""
         if fnv1a_64(trace.trace_id, self._salted) <= self._threshold:
             return SAMPLED

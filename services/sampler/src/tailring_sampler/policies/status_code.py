@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from pydantic import Field, field_validator
 
 from tailring_runtime.config import ConfigModel, TextList
-from tailring_sampler.policies.policy import NOT_SAMPLED, SAMPLED, Trace, Vote
+from tailring_sampler.policies.policy import NOT_SAMPLED, SAMPLED, Needs, Trace, Vote
 from tailring_sampler.policies.registry import PolicyType
 
 __all__ = ["STATUS_CODE", "StatusCode", "StatusCodeConfig"]
@@ -44,10 +44,12 @@ class StatusCodeConfig(ConfigModel):
 class StatusCode:
     """Votes for traces with a span of one of the codes of ``mask``."""
 
+    needs: Final = Needs.SUMMARY
+
     def __init__(self, codes: Iterable[str]) -> None:
         self._mask = sum({1 << _CODES[code] for code in codes})
 
-    def evaluate(self, trace: Trace) -> Vote:
+    def evaluate(self, trace: Trace, now_ns: int) -> Vote:
         """Keep when the trace's status mask and ours meet."""
         if trace.summary.status_mask & self._mask:
             return SAMPLED
