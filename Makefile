@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Our own packages need no index; uv builds them side by side, which takes a fifth of pip's time.
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation
-PACKAGES := libs/hashring libs/otlpwire libs/runtime libs/resolvers libs/pipeline libs/otlpio libs/testkit \
+PACKAGES := libs/hashring libs/otlpwire libs/ottl libs/runtime libs/resolvers libs/pipeline libs/otlpio libs/testkit \
 	services/router services/sampler services/cli
 CHECKED := $(wildcard conftest.py libs services tests tools bench)
 
