@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 
 from tailring_sampler.policies.always_sample import ALWAYS_SAMPLE
 from tailring_sampler.policies.latency import LATENCY
+from tailring_sampler.policies.ottl_condition import OTTL_CONDITION
 from tailring_sampler.policies.probabilistic import PROBABILISTIC
 from tailring_sampler.policies.registry import (
     ENTRY_POINT_GROUP,
@@ -23,6 +24,7 @@ BUILT_IN: tuple[AnyPolicyType, ...] = (
     STATUS_CODE,
     LATENCY,
     PROBABILISTIC,
+    OTTL_CONDITION,
 )
 
 # Types of upstream's that are known and refused with a reason.
@@ -35,7 +37,6 @@ NOT_IN_THIS_VERSION = frozenset(
         "drop",
         "not",
         "numeric_attribute",
-        "ottl_condition",
         "rate_limiting",
         "span_count",
         "string_attribute",
