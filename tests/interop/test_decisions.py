@@ -54,6 +54,19 @@ def _sets() -> Iterator[tuple[str, dict[str, Any]]]:
         "unset": _policy("status_code", status_codes=["UNSET"]),
         "okorerror": _policy("status_code", status_codes=["OK", "ERROR"]),
         "slow": SLOW,
+        "ottlserver": _policy(
+            "ottl_condition",
+            span=["kind != SPAN_KIND_INTERNAL and status.code == STATUS_CODE_ERROR"],
+        ),
+        "ottllong": _policy(
+            "ottl_condition",
+            span=["end_time_unix_nano - start_time_unix_nano > 400 * 1000000"],
+        ),
+        "ottlmisfit": _policy(
+            "ottl_condition",
+            error_mode="propagate",
+            span=["IsRootSpan()", 'attributes["none"] + 1 == 2'],
+        ),
         "anyduration": _policy("latency", threshold_ms=0),
         "negative": _policy("latency", threshold_ms=-1),
         "window": _policy("latency", threshold_ms=300, upper_threshold_ms=500),
