@@ -214,3 +214,20 @@ async def test_many_clients_at_once_lose_and_repeat_nothing(tmp_path: Path) -> N
                 for span in spans_of(payload):
                     home = homes.setdefault(span.trace_id, backend.address)
                     assert home == backend.address
+
+
+async def test_a_client_that_is_answered_at_its_deadline_gets_no_second_copy(
+    tmp_path: Path,
+) -> None:
+    """In the last moments of its time it may have heard the answer or not: what it
+    sends again is answered and not sent, and what it sends after that is."""
+    async with Backend() as backend:
+        backend.script([Answer(delay_s=1.9), OK])
+        hosts = [backend.address]
+        async with router(hosts, tmp_path, backends=[backend]) as running:
+            payload = realistic_request(SPANS, seed=6)
+            await running.client.export(payload, timeout_s=2.0)
+            for expected in (1, 2):
+                reply = await running.client.export(payload)
+                assert reply.code is grpc.StatusCode.OK
+                assert backend.requests == expected

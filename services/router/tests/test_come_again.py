@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from services.router.tests.rig import (
@@ -18,6 +19,7 @@ from services.router.tests.rig import (
 
 from tailring_pipeline import Batch, Refused, Rejected
 from tailring_router.metrics import Door
+from tailring_router.part import now_ns
 from tailring_testkit.otlp import realistic_request, spans_of
 
 OFF = {"enabled": False}
@@ -193,3 +195,28 @@ async def test_what_was_refused_for_good_is_not_sent_again(
     share = SPANS - len(spans_of(bench.clients["b:1"].delivered[0]))
     assert rejected.value.items == (1 if answer == 1 else share)
     assert bench.left()["rejected"] == 4 * rejected.value.items
+
+
+@pytest.mark.parametrize(("left_ns", "copies"), [(-1, 2), (10**12, 3)])
+async def test_who_is_answered_late_may_repeat_once(
+    make_bench: MakeBench, left_ns: int, copies: int
+) -> None:
+    """Of equal requests after one that was answered past its deadline one is a repeat;
+    after one that was answered in time none is."""
+    bench = make_bench()
+    bench.use("a")
+    late = replace(BATCH, deadline_ns=now_ns() + left_ns)
+    await bench.dispatcher.begin(late).finish()
+    for _ in range(2):
+        await bench.begin().finish()
+    assert bench.delivered() == copies * SPANS
+
+
+async def test_an_answered_queue_has_no_late_senders(make_bench: MakeBench) -> None:
+    """A queue that has acknowledged delivers when it can: equal requests are sent."""
+    bench = make_bench(acknowledged=True)
+    bench.use("a")
+    late = replace(BATCH, deadline_ns=0)
+    for _ in range(2):
+        await bench.dispatcher.begin(late).finish()
+    assert bench.delivered() == 2 * SPANS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tailring_pipeline import Batch
 from tailring_router.part import DELIVERED, REPEATED, Outcome, Part, Result
-from tailring_router.repeats import Remains, Repeats, follow, key_of
+from tailring_router.repeats import Remains, Repeats, follow, is_late, key_of
 
 ITEMS = 10
 REST = Remains(ITEMS, Batch(b"rest", 4))
@@ -131,3 +131,19 @@ async def test_who_follows_shares_the_fate() -> None:
         leader.resolve(fate)
         result = await part.result
         assert (result.outcome, result.rejected) == expected
+
+
+def test_who_is_answered_about_his_deadline_is_late() -> None:
+    """The last 250 ms count, of a short time its last tenth; without one, nothing."""
+    ms = 1_000_000
+    for deadline_ms, now_ms, late in (
+        (10_000, 9_749, False),
+        (10_000, 9_750, True),
+        (10_000, 11_000, True),
+        (200, 179, False),
+        (200, 180, True),
+        (-5, 0, True),
+    ):
+        request = Batch(b"request", ITEMS, deadline_ns=deadline_ms * ms)
+        assert is_late(request, began_ns=0, now_ns=now_ms * ms) == late
+    assert not is_late(Batch(b"request", ITEMS), began_ns=0, now_ns=1 << 62)

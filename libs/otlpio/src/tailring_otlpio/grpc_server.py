@@ -21,10 +21,11 @@ It does not know what becomes of a request; that is the intake's.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import grpc
 import grpc.aio
@@ -32,7 +33,7 @@ import grpc.aio
 from tailring_otlpio import status
 from tailring_otlpio.guard import Guard
 from tailring_otlpio.health_service import HealthService
-from tailring_otlpio.intake import Intake, Lane
+from tailring_otlpio.intake import Envelope, Intake, Lane
 from tailring_otlpio.message_timeout import MessageTimeout
 from tailring_otlpio.metrics import ReceiverMetrics
 from tailring_otlpio.receiver_config import GrpcServerConfig, KeepaliveServerConfig
@@ -144,6 +145,7 @@ class GrpcServer(grpc.GenericRpcHandler):
         return self._handlers.get(handler_call_details.method)
 
     async def _export(self, lane: Lane, _stream: object, context: _Context) -> bytes:
+        deadline_ns = _deadline_ns(context)
         if self._guard.auth is not None:
             await self._admit(context, lane)
         try:
@@ -155,7 +157,8 @@ class GrpcServer(grpc.GenericRpcHandler):
             lane.counted.ended(Outcome.REFUSED, 0)
             await _abort(context, status.refused(error))
         if isinstance(payload, bytes):
-            answer = await self._answer(payload, lane, self._mark(context))
+            envelope = Envelope(deadline_ns, self._mark(context))
+            answer = await self._answer(payload, lane, envelope)
         else:
             # EOF: nothing came, or it broke off, or the core turned it away; then its
             # own answer takes the place of this one.
@@ -188,17 +191,26 @@ class GrpcServer(grpc.GenericRpcHandler):
         metadata = list(context.invocation_metadata() or ())
         return mark_of(self._metadata_keys, lambda name: _all(metadata, name))
 
-    async def _answer(self, payload: bytes, lane: Lane, mark: bytes) -> Answer:
+    async def _answer(self, payload: bytes, lane: Lane, envelope: Envelope) -> Answer:
         bytes_max = self._config.request_bytes_max
         if len(payload) > bytes_max:
             lane.counted.ended(Outcome.FAILURE, 0)
             return status.too_large(
                 f"the request has {len(payload)} bytes, the limit is {bytes_max}"
             )
-        if len(mark) > MARK_BYTES_MAX:
+        if len(envelope.mark) > MARK_BYTES_MAX:
             lane.counted.ended(Outcome.FAILURE, 0)
             return status.malformed(MARK_TOO_LARGE)
-        return await self._intake.accept(payload, lane, mark=mark)
+        return await self._intake.accept(payload, lane, envelope)
+
+
+def _deadline_ns(context: _Context) -> int | None:
+    """When the client stops waiting, by the event loop's clock; None: never."""
+    # None without a deadline, which the library's types do not know.
+    left_s = cast("float | None", context.time_remaining())
+    if left_s is None or not math.isfinite(left_s):
+        return None
+    return int((asyncio.get_running_loop().time() + left_s) * _NS_PER_S)
 
 
 async def _abort(context: _Context, answer: Answer) -> None:

@@ -34,7 +34,7 @@ from tailring_otlpio.errors import BodyTooLarge, MalformedBody
 from tailring_otlpio.guard import Guard
 from tailring_otlpio.http_body import ENCODINGS, read_body
 from tailring_otlpio.http_connections import HttpConnections
-from tailring_otlpio.intake import Intake, Lane
+from tailring_otlpio.intake import Envelope, Intake, Lane
 from tailring_otlpio.listen import BACKLOG_MAX, listening_sockets, unix_socket
 from tailring_otlpio.metrics import ReceiverMetrics
 from tailring_otlpio.receiver_config import HttpServerConfig
@@ -291,7 +291,7 @@ class HttpServer:
             if len(mark) > MARK_BYTES_MAX:
                 self._counted.ended(Outcome.FAILURE, 0)
                 return status.malformed(MARK_TOO_LARGE)
-        return await self._intake.accept(payload, lane, mark=mark)
+        return await self._intake.accept(payload, lane, Envelope(mark=mark))
 
     async def _read(self, request: web.BaseRequest, encoding: str) -> bytes:
         bytes_max = self._config.request_bytes_max

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from tailring_otlpio import status
 from tailring_otlpio.extensions import Extensions
@@ -96,6 +97,21 @@ class Lane:
     counted: ReceiverMetrics
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What came with a request beside its bytes.
+
+    ``deadline_ns``: see `Batch`. ``mark`` is what `tailring_otlpwire.marked` puts into
+    the request, if anything.
+    """
+
+    deadline_ns: int | None = None
+    mark: bytes = b""
+
+
+PLAIN: Final = Envelope()
+
+
 class Intake:
     """The way from a receiver's sockets into the pipelines; one for each receiver."""
 
@@ -134,10 +150,10 @@ class Intake:
         """The lane of a signal that is served; its requests count in ``counted``."""
         return Lane(signal, KINDS[signal], self._consumers[signal], counted)
 
-    async def accept(self, payload: bytes, lane: Lane, *, mark: bytes = b"") -> Answer:
+    async def accept(
+        self, payload: bytes, lane: Lane, envelope: Envelope = PLAIN
+    ) -> Answer:
         """Hand one request on and say what came of it; counts it in its lane.
-
-        ``mark`` is what `tailring_otlpwire.marked` puts into it, if anything.
 
         Raises only CancelledError, when the client left or the receiver was cut.
         """
@@ -147,7 +163,7 @@ class Intake:
         self._open += 1
         self._idle.clear()
         try:
-            return await self._take(payload, lane, mark)
+            return await self._take(payload, lane, envelope)
         finally:
             self._open -= 1
             if not self._open:
@@ -167,7 +183,7 @@ class Intake:
         """Give the place back."""
         self.admission.leave(size)
 
-    async def _take(self, payload: bytes, lane: Lane, mark: bytes) -> Answer:
+    async def _take(self, payload: bytes, lane: Lane, envelope: Envelope) -> Answer:
         size = len(payload)
         try:
             self.enter(size)
@@ -176,17 +192,17 @@ class Intake:
             lane.counted.ended(Outcome.REFUSED, items)
             return status.refused(error)
         try:
-            return await self._look(payload, lane, mark)
+            return await self._look(payload, lane, envelope)
         finally:
             self.leave(size)
 
-    async def _look(self, payload: bytes, lane: Lane, mark: bytes) -> Answer:
+    async def _look(self, payload: bytes, lane: Lane, envelope: Envelope) -> Answer:
         counted = lane.counted
         try:
             payload = modernised(payload)
             items = validate(payload, lane.kind)
-            if mark:
-                payload = marked(payload, mark)
+            if envelope.mark:
+                payload = marked(payload, envelope.mark)
         except WireError as error:
             counted.ended(Outcome.FAILURE, 0)
             return status.malformed(f"malformed request: {error}")
@@ -194,7 +210,7 @@ class Intake:
             counted.ended(Outcome.SUCCESS, 0)
             return status.accepted()
         try:
-            batch = Batch(payload, items, lane.signal)
+            batch = Batch(payload, items, lane.signal, envelope.deadline_ns)
             answer = await self._deliver(batch, lane.consumer)
         except asyncio.CancelledError:
             counted.ended(Outcome.REFUSED, items)

@@ -16,7 +16,7 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -34,11 +34,17 @@ class Signal(Enum):
 @dataclass(frozen=True, slots=True)
 class Batch:
     """One encoded export request and the number of items in it: spans, log records or
-    data points."""
+    data points.
+
+    ``deadline_ns``, by the event loop's clock, is when its sender stops waiting for the
+    answer; None: nobody knows, as of requests over HTTP. It is no part of what a batch
+    is: equal ones may have different ones, and those that are joined or cut have none.
+    """
 
     payload: bytes
     items: int
     signal: Signal = Signal.TRACES
+    deadline_ns: int | None = field(default=None, compare=False)
 
 
 class Refused(Exception):

@@ -36,7 +36,7 @@ from tailring_router.part import (
     Result,
     now_ns,
 )
-from tailring_router.repeats import Remains, Repeats, key_of
+from tailring_router.repeats import Remains, Repeats, is_late, key_of
 from tailring_router.rests import Rest
 
 __all__ = ["Delivery", "Dispatcher"]
@@ -116,9 +116,9 @@ class Delivery:
         following: list[Part],
     ) -> None:
         """``following`` waits for the fate of the same bytes and was sent to nobody."""
-        # What its sender will send again; none once it is remembered or answered for.
-        self._request = None if dispatcher.acknowledged else batch
+        self._request = None if dispatcher.acknowledged else batch  # may come again
         self._items = batch.items
+        self._began_ns = now_ns()
         self._key = b""
         self._following = set(following)
         self._dispatcher = dispatcher
@@ -191,6 +191,8 @@ class Delivery:
                 retry_after_s=self._failure.retry_after_s,
                 remaining=remaining,
             )
+        if is_late(self._request, began_ns=self._began_ns, now_ns=now_ns()):
+            self._remember()
         if self._refusal is not None:
             raise Rejected(
                 self._refusal.reason, self._refusal.detail, items=self._rejected_items
@@ -382,7 +384,7 @@ class Delivery:
         return Batch(payload, items, self._metrics.signal)
 
     def _remember(self) -> None:
-        """The sender will send the same bytes again, unless he was answered."""
+        """The sender may send the same bytes again."""
         if self._request is None:
             return
         key = key_of(self._request.payload)

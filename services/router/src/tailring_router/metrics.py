@@ -30,7 +30,8 @@ class Door(Enum):
     """Acknowledged by its backend."""
     REPEATED = "repeated"
     """Acknowledged by its backend before, in a request that was refused as a whole, or
-    whose sender left, and that came again; not sent a second time."""
+    whose sender left or was answered about his deadline, and that came again; not sent
+    a second time."""
     REFUSED = "refused"
     """Given back to the sender, who was told to send it again."""
     REJECTED = "rejected"

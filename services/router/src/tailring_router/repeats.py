@@ -11,7 +11,9 @@ fate, and sends only those that did not arrive.
 An entry serves one repeat: it is used up when the same bytes come, and whatever comes
 after that is new. So a request that only looks like another one, as log records may,
 is taken for a repeat at most as often as a sender was refused or left. Who was answered
-that all is well is not expected to repeat, and nothing is remembered of his request.
+that all is well is not expected to repeat, and nothing is remembered of his request;
+unless he was *late*, at his deadline or so shortly before that the answer may not have
+come in time. Then it is remembered that all has arrived: a hash and a few numbers.
 
 No clock, no I/O. Bounded in entries, in bytes and in time, and what is in flight by
 what may be in flight. It costs nothing while nothing fails: without an entry no hash is
@@ -34,12 +36,16 @@ if TYPE_CHECKING:
 
     from tailring_pipeline import Batch
 
-__all__ = ["KEEP_NS", "Remains", "Repeats", "Unsettled", "follow", "key_of"]
+__all__ = ["KEEP_NS", "Remains", "Repeats", "Unsettled", "follow", "is_late", "key_of"]
 
 # Longer than the 60 s that agents and SDKs wait at most between two tries.
 KEEP_NS: Final = 120_000_000_000
 ENTRIES_MAX: Final = 65_536
 BYTES_MAX: Final = 64 << 20
+# What an answer may need to its sender, at most: no more than a tenth of the time there
+# was, so that one who waits briefly and is answered at once is not late.
+_ANSWER_NS: Final = 250_000_000
+_ANSWER_SHARE: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +167,16 @@ def follow(leader: Part, part: Part) -> None:
     """Resolve ``part`` when the fate of ``leader``, the same bytes, is known: moved if
     they did not arrive."""
     leader.result.add_done_callback(partial(_share_fate, part))
+
+
+def is_late(request: Batch | None, *, began_ns: int, now_ns: int) -> bool:
+    """Whether an answer of now may come after the deadline of who sent the request, if
+    he has one; ``began_ns`` is when it was seen."""
+    if request is None or request.deadline_ns is None:
+        return False
+    had_ns = max(0, request.deadline_ns - began_ns)
+    answer_ns = min(_ANSWER_NS, had_ns // _ANSWER_SHARE)
+    return now_ns >= request.deadline_ns - answer_ns
 
 
 def key_of(payload: bytes) -> bytes:
