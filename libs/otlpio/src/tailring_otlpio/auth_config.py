@@ -6,10 +6,10 @@ the file changes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Final
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, Final
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 
 from tailring_runtime.config import (
     Bool,
@@ -21,6 +21,7 @@ from tailring_runtime.config import (
     Secret,
     SecretList,
     Text,
+    rule,
 )
 
 __all__ = [
@@ -49,11 +50,10 @@ class TokenFileRetryConfig(ConfigModel):
         default=0, ge=0, description="The time between two tries."
     )
 
-    @model_validator(mode="after")
-    def _some_interval(self) -> TokenFileRetryConfig:
+    @rule
+    def _some_interval(self) -> Iterator[str]:
         if self.enabled and not self.interval:
-            raise ValueError("interval must be greater than 0 when it is enabled")
-        return self
+            yield "interval must be greater than 0 when it is enabled"
 
 
 class BearerTokenAuthConfig(ConfigModel):
@@ -89,28 +89,26 @@ class BearerTokenAuthConfig(ConfigModel):
             raise ValueError(f"{value!r} is no name for a header")
         return value
 
-    @model_validator(mode="after")
-    def _some_token(self) -> BearerTokenAuthConfig:
+    @rule
+    def _some_token(self) -> Iterator[str]:
         token = self.token.get_secret_value()
         given = [token, *(one.get_secret_value() for one in self.tokens)]
-        if not token and not self.tokens and not self.filename:
-            raise ValueError("no bearer token provided")
         if token and self.tokens:
-            raise ValueError("either tokens or token should be provided, not both")
+            yield "either tokens or token should be provided, not both"
         if self.tokens and not all(given[1:]):
-            raise ValueError("a token is empty, and would let everybody in")
+            yield "a token is empty, and would let everybody in"
         if not all(text.isascii() and text.isprintable() for text in given):
-            raise ValueError("a token has characters that no header can carry")
+            yield "a token has characters that no header can carry"
+        if not token and not self.tokens and not self.filename:
+            yield "no bearer token provided"
+
+    @rule
+    def _some_file(self) -> Iterator[str]:
         waits = self.wait_for_token_file
-        if (self.retry_on_failure.enabled or waits) and not self.filename:
-            raise ValueError(
-                "retry_on_failure and wait_for_token_file require filename to be set"
-            )
+        if (waits or self.retry_on_failure.enabled) and not self.filename:
+            yield "retry_on_failure and wait_for_token_file require filename to be set"
         if waits and not self.retry_on_failure.enabled:
-            raise ValueError(
-                "wait_for_token_file requires retry_on_failure to be enabled"
-            )
-        return self
+            yield "wait_for_token_file requires retry_on_failure to be enabled"
 
     def roles(self) -> Collection[Role]:
         """Both sides of a connection can use it."""
@@ -161,19 +159,22 @@ class BasicAuthConfig(ConfigModel):
     htpasswd: HtpasswdConfig | None = None
     client_auth: ClientAuthSecretsConfig | None = None
 
-    @model_validator(mode="after")
-    def _one_side(self) -> BasicAuthConfig:
-        if self.htpasswd is not None and self.client_auth is not None:
-            raise ValueError(
+    @classmethod
+    def clashes(cls, written: Mapping[str, Any]) -> Iterable[str]:
+        """Not exactly one side."""
+        if written.keys() >= {"htpasswd", "client_auth"}:
+            yield (
                 "only one of `htpasswd` or `client_auth` can be specified; make two"
                 " extensions (basicauth/server, basicauth/client)"
             )
+        if not written:
+            yield "no credential source provided"
+
+    @rule
+    def _some_source(self) -> Iterator[str]:
         known = self.htpasswd
-        if known is None and self.client_auth is None:
-            raise ValueError("no credential source provided")
         if known is not None and not (known.file or known.inline.get_secret_value()):
-            raise ValueError("htpasswd: no credential source provided")
-        return self
+            yield "htpasswd: no credential source provided"
 
     def roles(self) -> Collection[Role]:
         """One of the two sides."""

@@ -6,10 +6,10 @@ the same block without an endpoint of its own, so both read it from here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from tailring_otlpio.metadata_keys import METADATA_KEYS, check_metadata_keys
 from tailring_otlpio.target import HTTPS, grpc_target
@@ -23,6 +23,7 @@ from tailring_runtime.config import (
     Headers,
     Text,
     TextList,
+    rule,
 )
 
 __all__ = [
@@ -125,14 +126,13 @@ class OtlpClientConfig(ConfigModel):
         """Whether nothing is encrypted on the way."""
         return self.tls.plaintext
 
-    @model_validator(mode="after")
-    def _secrets_are_encrypted(self) -> OtlpClientConfig:
+    @rule
+    def _secrets_are_encrypted(self) -> Iterator[str]:
         if self.auth is not None and self.plaintext:
-            raise ValueError(
+            yield (
                 "auth: credentials are sent with TLS only, here as upstream; take"
                 " `insecure` out of tls"
             )
-        return self
 
 
 def _printable(text: str) -> bool:
@@ -159,15 +159,15 @@ class OtlpExporterConfig(OtlpClientConfig):
     sending_queue: QueueConfig = QueueConfig()
     retry_on_failure: RetryConfig = RetryConfig()
 
-    @model_validator(mode="after")
-    def _keys(self) -> OtlpExporterConfig:
+    @rule
+    def _keys(self) -> Iterable[str]:
         check_metadata_keys(self.metadata_keys, self.headers)
-        return self
+        return ()
 
-    @model_validator(mode="after")
-    def _target(self) -> OtlpExporterConfig:
+    @rule
+    def _target(self) -> Iterable[str]:
         grpc_target(self.endpoint)
-        return self
+        return ()
 
     @property
     def plaintext(self) -> bool:

@@ -6,15 +6,14 @@ and ignored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, Final, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import (
     BeforeValidator,
     Field,
     TypeAdapter,
     field_validator,
-    model_validator,
 )
 
 from tailring_otlpio.tls_config import GrpcTlsServerConfig, TlsServerConfig
@@ -30,6 +29,7 @@ from tailring_runtime.config import (
     ServerAuthenticator,
     Text,
     TextList,
+    rule,
 )
 
 __all__ = [
@@ -99,13 +99,12 @@ class _ServerConfig(ConfigModel):
         description="Keep the headers that `metadata_keys` of an exporter names.",
     )
 
-    @model_validator(mode="after")
-    def _address(self) -> _ServerConfig:
+    @rule
+    def _address(self) -> Iterator[str]:
         if self.transport == "tcp":
             split_host_port(self.endpoint)
         elif not self.endpoint:
-            raise ValueError("endpoint: a unix socket needs a path")
-        return self
+            yield "endpoint: a unix socket needs a path"
 
 
 class KeepaliveServerParametersConfig(ConfigModel):
@@ -293,15 +292,15 @@ class HttpServerConfig(_ServerConfig):
             enabled=self.keep_alives_enabled, idle_timeout=self.idle_timeout
         )
 
-    @model_validator(mode="after")
-    def _one_way_to_keep_alive(self) -> HttpServerConfig:
-        former = self.model_fields_set & {"idle_timeout", "keep_alives_enabled"}
-        if self.keepalive is not None and former:
-            raise ValueError(
+    @classmethod
+    def clashes(cls, written: Mapping[str, Any]) -> Iterable[str]:
+        """Two ways to say when connections end."""
+        former = written.keys() & {"idle_timeout", "keep_alives_enabled"}
+        if "keepalive" in written and former:
+            yield (
                 "cannot use idle_timeout and keep_alives_enabled alongside keepalive,"
                 " which has both"
             )
-        return self
 
     @property
     def paths(self) -> dict[Signal, str]:
@@ -318,16 +317,13 @@ class HttpServerConfig(_ServerConfig):
         # As upstream: the slash may be left out.
         return value if value.startswith("/") else f"/{value}"
 
-    @model_validator(mode="after")
-    def _paths_differ(self) -> HttpServerConfig:
+    @rule
+    def _paths_differ(self) -> Iterator[str]:
         seen: dict[str, Signal] = {}
         for signal, path in self.paths.items():
             first = seen.setdefault(path, signal)
             if first is not signal:
-                raise ValueError(
-                    f"{signal.value}_url_path is the same as {first.value}_url_path"
-                )
-        return self
+                yield f"{signal.value}_url_path is the same as {first.value}_url_path"
 
 
 class ProtocolsConfig(ConfigModel):
@@ -336,11 +332,11 @@ class ProtocolsConfig(ConfigModel):
     grpc: Annotated[GrpcServerConfig | None, NULL_IS_EMPTY] = None
     http: Annotated[HttpServerConfig | None, NULL_IS_EMPTY] = None
 
-    @model_validator(mode="after")
-    def _at_least_one(self) -> ProtocolsConfig:
-        if self.grpc is None and self.http is None:
-            raise ValueError(_NO_PROTOCOL)
-        return self
+    @classmethod
+    def clashes(cls, written: Mapping[str, Any]) -> Iterable[str]:
+        """Nothing is served."""
+        if not written:
+            yield _NO_PROTOCOL
 
 
 _NO_PROTOCOL: Final = "must specify at least one protocol when using the OTLP receiver"
@@ -351,11 +347,11 @@ class OtlpReceiverConfig(ConfigModel):
 
     protocols: ProtocolsConfig | None = None
 
-    @model_validator(mode="after")
-    def _some_protocols(self) -> OtlpReceiverConfig:
-        if self.protocols is None:
-            raise ValueError(_NO_PROTOCOL)
-        return self
+    @classmethod
+    def clashes(cls, written: Mapping[str, Any]) -> Iterable[str]:
+        """Nothing is served."""
+        if not written:
+            yield _NO_PROTOCOL
 
     @property
     def grpc(self) -> GrpcServerConfig | None:

@@ -7,12 +7,12 @@ is refused: versions before 1.2, cipher suites, curves, keys in a TPM.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, Final, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 
-from tailring_runtime.config import Bool, ConfigModel, Duration, Secret, Text
+from tailring_runtime.config import Bool, ConfigModel, Duration, Secret, Text, rule
 
 __all__ = [
     "GrpcTlsServerConfig",
@@ -89,20 +89,25 @@ class TlsConfig(ConfigModel):
             raise ValueError(f"TLS {value} is not spoken here; use 1.2 or 1.3")
         return value
 
-    @model_validator(mode="after")
-    def _consistent(self) -> TlsConfig:
+    @rule
+    def _given_once(self) -> Iterator[str]:
         for what in ("ca", "cert", "key"):
             pem: SecretStr = getattr(self, f"{what}_pem")
             if getattr(self, f"{what}_file") and pem.get_secret_value():
-                raise ValueError(_BOTH.format(what))
+                yield _BOTH.format(what)
+
+    @rule
+    def _in_pairs(self) -> Iterator[str]:
         if self.has_cert != self.has_key:
-            raise ValueError(
+            yield (
                 "a certificate needs its key and a key its certificate: provide both"
                 " (cert_file or cert_pem, key_file or key_pem)"
             )
+
+    @rule
+    def _versions_in_order(self) -> Iterator[str]:
         if self.min_version == "1.3" and self.max_version == "1.2":
-            raise ValueError("min_version cannot be greater than max_version")
-        return self
+            yield "min_version cannot be greater than max_version"
 
     @property
     def has_ca(self) -> bool:
@@ -142,14 +147,15 @@ class TlsClientConfig(TlsConfig):
         """Whether TLS is off; an endpoint with https:// switches it on again."""
         return self.insecure and not self.has_ca
 
-    @model_validator(mode="after")
-    def _possible(self) -> TlsClientConfig:
-        if self.plaintext:
-            return self
-        if self.insecure_skip_verify:
-            raise ValueError(f"insecure_skip_verify: {_NO_SKIP}")
-        _no_version(self)
-        return self
+    @rule
+    def _verifies(self) -> Iterator[str]:
+        if self.insecure_skip_verify and not self.plaintext:
+            yield f"insecure_skip_verify: {_NO_SKIP}"
+
+    @rule
+    def _versions(self) -> Iterator[str]:
+        if not self.plaintext:
+            yield from _wrong_versions(self)
 
 
 class TlsServerConfig(TlsConfig):
@@ -164,14 +170,13 @@ class TlsServerConfig(TlsConfig):
         default=False, description="Whether that file is read again when it changed."
     )
 
-    @model_validator(mode="after")
-    def _complete(self) -> TlsServerConfig:
-        if not self.has_cert:
-            raise ValueError(
+    @rule
+    def _complete(self) -> Iterator[str]:
+        if not self.has_cert and not self.has_key:
+            yield (
                 "a receiver needs a certificate and its key (cert_file or cert_pem,"
                 " key_file or key_pem)"
             )
-        return self
 
     def advice(self) -> Iterable[str]:
         """A CA that nobody is checked against is likely meant for clients."""
@@ -185,14 +190,13 @@ class TlsServerConfig(TlsConfig):
 class GrpcTlsServerConfig(TlsServerConfig):
     """``tls`` of the gRPC receiver."""
 
-    @model_validator(mode="after")
-    def _versions(self) -> GrpcTlsServerConfig:
-        _no_version(self)
-        return self
+    @rule
+    def _versions(self) -> Iterator[str]:
+        yield from _wrong_versions(self)
 
 
-def _no_version(config: TlsConfig) -> None:
+def _wrong_versions(config: TlsConfig) -> Iterator[str]:
     if config.min_version == "1.3":
-        raise ValueError(f"min_version 1.3: {_GRPC_VERSIONS}; 1.2 is its minimum")
+        yield f"min_version 1.3: {_GRPC_VERSIONS}; 1.2 is its minimum"
     if config.max_version == "1.2":
-        raise ValueError(f"max_version 1.2: {_GRPC_VERSIONS}; 1.3 is its maximum")
+        yield f"max_version 1.2: {_GRPC_VERSIONS}; 1.3 is its maximum"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from collections.abc import Iterator
+
+from pydantic import Field
 
 from tailring_pipeline.backoff import SECOND_NS
-from tailring_runtime.config import ConfigModel, Duration, Int, TextList
+from tailring_runtime.config import ConfigModel, Duration, Int, TextList, rule
 
 __all__ = ["BatchConfig"]
 
@@ -38,17 +40,20 @@ class BatchConfig(ConfigModel):
         le=UINT32_MAX,
     )
 
-    @model_validator(mode="after")
-    def _consistent(self) -> BatchConfig:
+    @rule
+    def _sizes_agree(self) -> Iterator[str]:
         if 0 < self.send_batch_max_size < self.send_batch_size:
-            raise ValueError(
-                "send_batch_max_size must be greater or equal to send_batch_size"
-            )
+            yield "send_batch_max_size must be greater or equal to send_batch_size"
+
+    @rule
+    def _not_negative(self) -> Iterator[str]:
         if self.timeout < 0:
-            raise ValueError("timeout must be greater or equal to 0")
+            yield "timeout must be greater or equal to 0"
+
+    @rule
+    def _one_batch(self) -> Iterator[str]:
         if self.metadata_keys:
-            raise ValueError(
+            yield (
                 "metadata_keys must be empty: write them at the exporter, which tells"
                 " requests apart by these headers whatever was joined before it"
             )
-        return self

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from tailring_pipeline.queue_config import QueueConfig
-from tailring_runtime.config import Bool, ConfigModel, Int, TextList
+from tailring_runtime.config import Bool, ConfigModel, Int, TextList, rule
 
 __all__ = ["DebugConfig"]
 
@@ -41,14 +42,11 @@ class DebugConfig(ConfigModel):
         default_factory=QueueConfig, description="The queue in front of the writing."
     )
 
-    @model_validator(mode="after")
-    def _consistent(self) -> DebugConfig:
-        if self.use_internal_logger and self.output_paths is not None:
-            raise ValueError(
-                "output_paths is not supported when use_internal_logger is true"
-            )
-        if self.output_paths is not None and not self.output_paths:
-            raise ValueError(
-                "output_paths must not be empty when use_internal_logger is false"
-            )
-        return self
+    @rule
+    def _consistent(self) -> Iterator[str]:
+        if self.output_paths is None:
+            return
+        if self.use_internal_logger:
+            yield "output_paths is not supported when use_internal_logger is true"
+        elif not self.output_paths:
+            yield "output_paths must not be empty when use_internal_logger is false"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tailring_pipeline.backoff import SECOND_NS
-from tailring_runtime.config import Bool, ConfigModel, Duration, Int, TextList
+from tailring_runtime.config import Bool, ConfigModel, Duration, Int, TextList, rule
 
 __all__ = ["PartitionConfig", "QueueBatchConfig"]
 
@@ -19,14 +20,13 @@ class PartitionConfig(ConfigModel):
         default=(), description="Must be empty: an exporter's `metadata_keys` does it."
     )
 
-    @model_validator(mode="after")
-    def _none(self) -> PartitionConfig:
+    @rule
+    def _none(self) -> Iterator[str]:
         if self.metadata_keys:
-            raise ValueError(
+            yield (
                 "metadata_keys must be empty: write them at the exporter, which tells"
                 " requests apart by these headers whatever was joined before it"
             )
-        return self
 
 
 class QueueBatchConfig(ConfigModel):
@@ -50,24 +50,25 @@ class QueueBatchConfig(ConfigModel):
     )
     partition: PartitionConfig = PartitionConfig()
 
-    @model_validator(mode="after")
-    def _consistent(self) -> QueueBatchConfig:
+    @rule
+    def _known_sizer(self) -> Iterator[str]:
+        if self.enabled and self.sizer == "requests":
+            yield '`batch` supports only `items` or `bytes` sizer, found "requests"'
+
+    @rule
+    def _some_wait(self) -> Iterator[str]:
+        if self.enabled and self.flush_timeout <= 0:
+            yield f"`flush_timeout` must be positive, found {self.flush_timeout}"
+
+    @rule
+    def _sizes_agree(self) -> Iterator[str]:
         if not self.enabled:
-            return self
-        if self.sizer == "requests":
-            raise ValueError(
-                '`batch` supports only `items` or `bytes` sizer, found "requests"'
-            )
-        if self.flush_timeout <= 0:
-            raise ValueError(
-                f"`flush_timeout` must be positive, found {self.flush_timeout}"
-            )
+            return
         for name in ("min_size", "max_size"):
             if (size := getattr(self, name)) < 0:
-                raise ValueError(f"`{name}` must be non-negative, found {size}")
+                yield f"`{name}` must be non-negative, found {size}"
         if 0 < self.max_size < self.min_size:
-            raise ValueError(
+            yield (
                 f"`max_size` ({self.max_size}) must be greater or equal to `min_size`"
                 f" ({self.min_size})"
             )
-        return self

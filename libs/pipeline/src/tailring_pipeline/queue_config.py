@@ -7,7 +7,7 @@ but ``enabled: false`` (`TopLevelQueueConfig`, or None).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -19,6 +19,7 @@ from tailring_runtime.config import (
     ConfigModel,
     Int,
     StorageExtension,
+    rule,
 )
 
 __all__ = ["QueueConfig", "Sizer", "TopLevelQueueConfig"]
@@ -90,23 +91,29 @@ class QueueConfig(ConfigModel):
         spelled_out = self.enabled and written
         return spelled_out and not self.wait_for_result
 
-    @model_validator(mode="after")
-    def _positive(self) -> QueueConfig:
+    @rule
+    def _some_consumers(self) -> Iterator[str]:
+        if self.enabled and self.num_consumers <= 0:
+            yield "`num_consumers` must be positive"
+
+    @rule
+    def _some_size(self) -> Iterator[str]:
         if not self.enabled:
-            return self
-        if self.num_consumers <= 0:
-            raise ValueError("`num_consumers` must be positive")
+            return
         if self.queue_size <= 0:
-            raise ValueError("`queue_size` must be positive")
-        if self.storage is not None and self.wait_for_result:
-            raise ValueError(
+            yield "`queue_size` must be positive"
+            return
+        batch = self.batches
+        if batch and batch.sizer == self.sizer and batch.min_size > self.queue_size:
+            yield "`min_size` must be less than or equal to `queue_size`"
+
+    @rule
+    def _disk_or_wait(self) -> Iterator[str]:
+        if self.enabled and self.storage is not None and self.wait_for_result:
+            yield (
                 "`wait_for_result` is not supported with a persistent queue configured"
                 " with `storage`"
             )
-        batch = self.batches
-        if batch and batch.sizer == self.sizer and batch.min_size > self.queue_size:
-            raise ValueError("`min_size` must be less than or equal to `queue_size`")
-        return self
 
 
 class TopLevelQueueConfig(QueueConfig):

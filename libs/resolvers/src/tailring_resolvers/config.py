@@ -6,10 +6,11 @@ for is found.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from tailring_resolvers.cloud_map_config import CloudMapResolverConfig
 from tailring_resolvers.hold_config import HOLD_DOWN_TEXT, HoldDuration
@@ -22,6 +23,7 @@ from tailring_runtime.config import (
     PortText,
     Text,
     TextList,
+    rule,
 )
 
 __all__ = [
@@ -123,14 +125,13 @@ class DnsResolverConfig(ConfigModel):
     )
     hold_down: HoldDuration = Field(default=0, description=HOLD_DOWN_TEXT)
 
-    @model_validator(mode="after")
-    def _one_port(self) -> Self:
+    @rule
+    def _one_port(self) -> Iterator[str]:
         if self.port and self.of_services:
-            raise ValueError(
+            yield (
                 "port is not used with a name of SRV records, which say the port of"
                 " each backend; leave it out"
             )
-        return self
 
     @property
     def of_services(self) -> bool:
@@ -165,12 +166,10 @@ class ResolverConfig(ConfigModel):
     k8s: K8sResolverConfig | None = None
     aws_cloud_map: CloudMapResolverConfig | None = None
 
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        blocks = (self.static, self.dns, self.k8s, self.aws_cloud_map)
-        given = [block for block in blocks if block is not None]
-        if not given:
-            raise ValueError("no resolvers specified for the exporter")
-        if len(given) > 1:
-            raise ValueError("only one resolver should be specified")
-        return self
+    @classmethod
+    def clashes(cls, written: Mapping[str, Any]) -> Iterable[str]:
+        """None of them, or several."""
+        if not written:
+            yield "no resolvers specified for the exporter"
+        if len(written) > 1:
+            yield "only one resolver should be specified"

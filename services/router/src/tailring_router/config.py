@@ -7,7 +7,7 @@ ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Literal
 
@@ -32,6 +32,7 @@ from tailring_runtime.config import (
     Int,
     Text,
     TextList,
+    rule,
 )
 
 __all__ = ["ROUTING_KEYS", "BackendConfig", "LoadBalancingConfig", "ProtocolConfig"]
@@ -83,15 +84,14 @@ class BackendQueueConfig(QueueConfig):
         ),
     }
 
-    @model_validator(mode="after")
-    def _cut_by_bytes(self) -> BackendQueueConfig:
+    @rule
+    def _cut_by_bytes(self) -> Iterator[str]:
         batch = self.batches
         if batch is not None and batch.sizer == "items" and batch.max_size:
-            raise ValueError(
+            yield (
                 "batch: `max_size` counts bytes here, where requests to a backend are"
                 " joined and cut by their size; write sizer: bytes with it"
             )
-        return self
 
 
 class BackendConfig(OtlpExporterConfig):
@@ -196,19 +196,18 @@ class LoadBalancingConfig(ConfigModel):
     def _whole(cls, value: object) -> object:
         return _GENERATION.validate_python(value)
 
-    @model_validator(mode="after")
-    def _attributes_for_their_key(self) -> LoadBalancingConfig:
+    @rule
+    def _attributes_for_their_key(self) -> Iterator[str]:
         if self.routing_key == "attributes" and not self.routing_attributes:
-            raise ValueError(
+            yield (
                 'routing_attributes must be specified when routing_key is "attributes"'
             )
         if self.routing_key != "attributes" and self.routing_attributes:
-            raise ValueError(
+            yield (
                 "routing_attributes can only be used when routing_key is"
                 f' "attributes"; got "{self.routing_key}". Remove routing_attributes or'
                 ' set routing_key to "attributes"'
             )
-        return self
 
     def unfit(self, signal: str) -> Iterable[tuple[str, str]]:
         """A key that upstream has not for this signal."""

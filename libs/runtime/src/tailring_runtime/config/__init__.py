@@ -30,6 +30,7 @@ from tailring_runtime.config.references import (
     StorageExtension,
     references,
 )
+from tailring_runtime.config.rules import Complaint, rule
 from tailring_runtime.config.telemetry import (
     LogsConfig,
     MetricsConfig,
@@ -59,6 +60,7 @@ __all__ = [
     "Bool",
     "ClientAuthenticator",
     "CollectorConfig",
+    "Complaint",
     "ComponentId",
     "ComponentType",
     "ConfigError",
@@ -97,5 +99,6 @@ __all__ = [
     "parse_duration",
     "redacted",
     "references",
+    "rule",
     "same",
 ]

@@ -9,6 +9,7 @@ still there for the pipelines that name it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -22,6 +23,7 @@ from tailring_runtime.config.component import SIGNALS, ComponentId, Kind, Regist
 from tailring_runtime.config.expand import key_path
 from tailring_runtime.config.model import ConfigModel, nearest
 from tailring_runtime.config.references import complaint, references
+from tailring_runtime.config.rules import readable
 from tailring_runtime.config.telemetry import TelemetryConfig
 from tailring_runtime.config.types import FROM_FILE, Expanded, kind_of
 from tailring_runtime.config.yamltree import Path
@@ -55,6 +57,8 @@ class Decoder:
         self._written: dict[str, set[ComponentId]] = {name: set() for name in SECTIONS}
         # Values that are known to be broken; what decoding says of them is no news.
         self._broken: set[Path] = set()
+        # What can be read of components that have problems of their own.
+        self._partials: dict[tuple[str, ComponentId], ConfigModel] = {}
         self._used: dict[str, set[ComponentId]] = {name: set() for name in SECTIONS}
 
     def report(self, path: Path, message: str) -> None:
@@ -99,6 +103,8 @@ class Decoder:
                 self._problem(path, f"the component {one} is defined twice")
             self._written[section].add(one)
             model = self._component(SECTIONS[section], one, body=body, path=path)
+            if model is None:
+                self._salvage(one, body, section=section)
             if model is not None:
                 found[one] = model
         return found
@@ -117,6 +123,18 @@ class Decoder:
         if model is not None:
             self._advice(model, path)
         return model
+
+    def _salvage(self, one: ComponentId, body: Any, *, section: str) -> None:
+        known = self._registry.find(SECTIONS[section], one.type)
+        if known is None:
+            return
+        try:
+            known.model.model_validate(body, context=dict(FROM_FILE))
+        except ValidationError as error:
+            wrong = {str(e["loc"][0]) for e in error.errors() if e["loc"]}
+            found = known.model.salvage(body, wrong)
+            if found is not None:
+                self._partials[section, one] = found
 
     def _unknown_component(self, kind: Kind, one: ComponentId, path: Path) -> None:
         reason = self._registry.reason(kind, one.type)
@@ -189,8 +207,10 @@ class Decoder:
             for one in getattr(pipeline, section)
         )
         for pipeline_id, section, one in named:
-            model = components[section].get(one)
-            for key, why in model.unfit(pipeline_id.type) if model else ():
+            model = components[section].get(one) or self._partials.get((section, one))
+            if model is None:
+                continue
+            for key, why in readable(partial(model.unfit, pipeline_id.type)):
                 path = (section, str(one), key)
                 self._problem(path, f'{why} (in pipeline "{pipeline_id}")')
 

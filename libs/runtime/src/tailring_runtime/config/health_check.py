@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tailring_runtime.address import split_host_port
 from tailring_runtime.config.component import ComponentType
 from tailring_runtime.config.model import ConfigModel
+from tailring_runtime.config.rules import rule
 from tailring_runtime.config.types import Text
 
 __all__ = ["HEALTH_CHECK", "HTTP_SERVER_KEYS", "HealthCheckConfig"]
@@ -78,12 +79,15 @@ class HealthCheckConfig(ConfigModel):
         description="Fixed bodies in place of the JSON status.",
     )
 
-    @model_validator(mode="after")
-    def _check(self) -> HealthCheckConfig:
+    @rule
+    def _address(self) -> Iterable[str]:
         split_host_port(self.endpoint)
+        return ()
+
+    @rule
+    def _absolute(self) -> Iterator[str]:
         if not self.path.startswith("/"):
-            raise ValueError(f"path must start with /, got {self.path!r}")
-        return self
+            yield f"path must start with /, got {self.path!r}"
 
 
 HEALTH_CHECK = ComponentType("extension", "health_check", HealthCheckConfig)

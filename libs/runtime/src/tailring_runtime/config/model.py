@@ -3,7 +3,9 @@
 Rules that it keeps for all blocks:
 
 * A key is honoured or refused with a reason; an unknown one names its nearest
-  neighbour. All problems of a block are reported together, not only the first.
+  neighbour. All problems of a block are reported together, not only the first: what
+  is wrong with one key, with several together (`rules`) and with what is written at all
+  (`clashes`).
 * ``key:`` without a value is the same as leaving it out, except where the field says
   `NULL_IS_EMPTY`. (Upstream makes zero of a number, a duration or a bool then.)
 * The value of a field that is secret, or holds secrets, is in no message.
@@ -26,12 +28,19 @@ from pydantic import (
     ModelWrapValidatorHandler,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from tailring_runtime.config.types import NULL_IS_EMPTY, Expanded, kind_of
+from tailring_runtime.config.rules import Complaint, Partial, broken_rules, partial
+from tailring_runtime.config.types import (
+    FROM_FILE,
+    NULL_IS_EMPTY,
+    Expanded,
+    kind_of,
+)
 
 __all__ = ["ConfigModel", "nearest"]
 
@@ -68,14 +77,22 @@ class ConfigModel(BaseModel):
         return ()
 
     @classmethod
+    def clashes(cls, written: Mapping[str, Any]) -> Iterable[Complaint]:  # noqa: ARG003 - a hook
+        """What is wrong with the keys that are ``written``, whether their values are
+        good or not; the values are as in the file."""
+        return ()
+
+    @classmethod
     def keys(cls) -> dict[str, FieldInfo]:
         """The keys that an operator may write, with their fields."""
         return {field.alias or name: field for name, field in cls.model_fields.items()}
 
     @model_validator(mode="wrap")
     @classmethod
-    def _read(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        if isinstance(data, BaseModel):
+    def _read(
+        cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo
+    ) -> Self:
+        if isinstance(data, BaseModel) or issubclass(cls, Partial):
             return handler(data)
         if isinstance(data, Expanded):
             data = {} if data.value is None else data.value
@@ -84,13 +101,34 @@ class ConfigModel(BaseModel):
             message: Any = f"expected a map of keys, got {given}"
             raise PydanticCustomError("wrong_type", message)
         kept, errors = cls._sort_out(data)
+        if kept or not errors:
+            # A misspelt key is not told about as a missing one too.
+            errors += map(_complaint, cls.clashes(kept))
+        model: Self | None = None
         try:
             model = handler(kept)
         except ValidationError as error:
-            errors += [_again(details, cls.keys()) for details in error.errors()]
-        if errors:
+            found = [_again(details, cls.keys()) for details in error.errors()]
+            wrong = {str(one["loc"][0]) for one in found if one["loc"]}
+            errors += found
+            if wrong:
+                model = partial(cls, kept, wrong=wrong, context=info.context)
+        if model is not None:
+            errors += map(_complaint, broken_rules(model))
+        if errors or model is None:
             raise ValidationError.from_exception_data(cls.__name__, errors)
         return model
+
+    @classmethod
+    def salvage(cls, data: Any, wrong: Collection[str]) -> Self | None:
+        """What can be read of a block of a file that has wrong keys, to be asked with
+        `rules.readable`; None if nothing can."""
+        given = data.value if isinstance(data, Expanded) else data
+        if not isinstance(given, Mapping):
+            return None
+        kept, _ = cls._sort_out(given)
+        wrong = {cls.spellings.get(key, key) for key in wrong}
+        return partial(cls, kept, wrong=wrong, context=FROM_FILE)
 
     @classmethod
     def _sort_out(
@@ -170,6 +208,13 @@ def _is_tuple(annotation: Any) -> bool:
 
 def _error(kind: Any, message: Any, *, key: str) -> InitErrorDetails:
     return {"type": PydanticCustomError(kind, message), "loc": (key,), "input": None}
+
+
+def _complaint(complaint: Complaint) -> InitErrorDetails:
+    key, text = ("", complaint) if isinstance(complaint, str) else complaint
+    message: Any = text
+    loc = (key,) if key else ()
+    return {"type": PydanticCustomError("refused", message), "loc": loc, "input": None}
 
 
 def _holds_secret(annotation: Any) -> bool:
