@@ -235,7 +235,7 @@ def test_advice_of_nested_blocks_is_a_warning_with_its_path() -> None:
 
 
 def test_every_problem_is_told_at_once() -> None:
-    """Faults of every kind are in one answer, each with line, path and cure."""
+    """Faults of every kind are in one answer, line by line, each with path and cure."""
     found = problems(
         """
 receivers:
@@ -261,8 +261,6 @@ service:
 """
     )
     expected = [
-        "10: exporters::debug::endpoint: ${vault:..} is not supported",
-        "11: exportesr: unknown key; did you mean 'exporters'?",
         "3: receivers::otlp::endpont: unknown key; did you mean 'endpoint'?",
         "3: receivers::otlp::auth: no auth in this version",
         "3: receivers::otlp::size: expected a whole number, got the text '1'",
@@ -271,14 +269,16 @@ service:
         "7: processors::batch::timeout: the duration 10 has no unit",
         "8: processors::tail_sampling: the processor tail_sampling is refused: it"
         " belongs to tailring-sampler; split the file in two",
+        "10: exporters::debug::endpoint: ${vault:..} is not supported",
+        "11: exportesr: unknown key; did you mean 'exporters'?",
         "13: service::extensions[0]: references the extension 'health_check', which",
         "14: service::telemetry::metrics::level: expected 'none', 'basic', 'normal'"
         " or 'detailed', got the text 'loud'",
+        "16: service::pipelines::traces: must have at least one exporter",
         "17: service::pipelines::traces::receivers[1]: references the receiver 'oltp',"
         " which is not defined; did you mean 'otlp'?",
         "18: service::pipelines::traces::processors[1]: references the processor"
         " 'batch' twice",
-        "16: service::pipelines::traces: must have at least one exporter",
         "20: service::pipelines::profiles: pipelines of profiles are not supported",
         "21: service::pipelines::traecs: unknown signal 'traecs'; did you mean",
     ]
@@ -308,6 +308,29 @@ def test_unknown_components_name_the_way_out() -> None:
         GOOD.replace("{otlp: }", "{otlp: , kafka: }").replace("[otlp]", "[otlp, kafka]")
     )
     assert "keep others in an agent or gateway in front" in found
+
+
+def test_another_component_is_no_misspelling() -> None:
+    """What is called almost like a known component gets its name; otlphttp is not otlp
+    written wrong."""
+    for section, written, close in (
+        ("receivers", "otlphttp", ""),
+        ("processors", "bach", "; did you mean 'batch'?"),
+    ):
+        found = problems(f"{section}: {{{written}: }}\n")
+        (told,) = [one for one in found if repr(written) in one]
+        assert told.endswith(f"agent or gateway in front{close}")
+
+
+def test_problems_come_in_the_order_of_the_sources(tmp_path: Path) -> None:
+    """Those of the first file are told first, whatever is found first."""
+    one, two = tmp_path / "z.yaml", tmp_path / "a.yaml"
+    one.write_text(GOOD + "processors: {batch: {sise: 1}}\n")
+    two.write_text("\nservise: {}\nreceivers: {otlp: {sise: 1}}\n")
+    with pytest.raises(ConfigError) as caught:
+        load([str(one), str(two)], environ={}, registry=REGISTRY)
+    places = [problem.source for problem in caught.value.problems]
+    assert places == [f"{one}:7", f"{two}:2", f"{two}:3"]
 
 
 def test_a_component_defined_twice_is_a_problem() -> None:

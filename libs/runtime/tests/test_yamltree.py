@@ -197,3 +197,10 @@ def test_unprintable_text_is_refused() -> None:
 def test_what_was_dumped_reads_back(value: object) -> None:
     """Each value that was written reads back as it was."""
     assert parse(dump({"root": value}), "f").value == {"root": value}
+
+
+@pytest.mark.parametrize("text", ["a:\n\tb: 1\n", "a:\n  b: 1\n \tc: 1\n"])
+def test_a_tab_in_front_is_called_a_tab(text: str) -> None:
+    """Editors hide it, and the reader of YAML speaks of tokens."""
+    (found,) = problems(text)
+    assert "the line is indented by a tab; YAML takes spaces only" in found

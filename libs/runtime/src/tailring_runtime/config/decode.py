@@ -42,6 +42,9 @@ TOP_KEYS: Final = (*SECTIONS, "service")
 SERVICE_KEYS: Final = ("extensions", "pipelines", "telemetry")
 PIPELINE_KEYS: Final = ("receivers", "processors", "exporters")
 
+# Another component, such as otlp and otlphttp, is no misspelling.
+TYPES_ALIKE: Final = 0.75
+
 ModelT = TypeVar("ModelT", bound=ConfigModel)
 
 
@@ -148,7 +151,8 @@ class Decoder:
             f"unknown {kind} {one.type!r}; {service} knows {known}; keep others in an"
             " agent or gateway in front"
         )
-        self._problem(path, message, close=nearest(one.type, names))
+        close = nearest(one.type, names, alike=TYPES_ALIKE)
+        self._problem(path, message, close=close)
 
     def _model(self, model: type[ModelT], body: Any, path: Path) -> ModelT | None:
         try:

@@ -11,7 +11,7 @@ from tailring_runtime.config.component import Registry
 from tailring_runtime.config.decode import Decoder
 from tailring_runtime.config.expand import Expander
 from tailring_runtime.config.sources import read_sources
-from tailring_runtime.errors import ConfigError
+from tailring_runtime.errors import ConfigError, Problem
 
 __all__ = ["load", "redacted"]
 
@@ -44,8 +44,29 @@ def load(
     config = decoder.decode(value)
     if config is None:
         warnings = tuple(expander.warnings)
-        raise ConfigError(tuple(decoder.problems), warnings=warnings)
+        problems = _in_order(decoder.problems, uris)
+        raise ConfigError(problems, warnings=warnings)
     return Loaded(config, (*expander.warnings, *decoder.warnings))
+
+
+def _in_order(problems: Iterable[Problem], uris: Sequence[str]) -> tuple[Problem, ...]:
+    """The problems as an operator meets them: source by source, line by line.
+
+    First those of assignments, which go over all sources; last what has no place.
+    """
+    ranks = {uri.removeprefix("file:"): rank for rank, uri in enumerate(uris)}
+
+    def rank(problem: Problem) -> tuple[int, int]:
+        """Where its source stands, and the line there."""
+        source, line = _place(problem.source)
+        return ranks.get(source, -1 if source else len(ranks)), line
+
+    return tuple(sorted(problems, key=rank))
+
+
+def _place(where: str) -> tuple[str, int]:
+    source, colon, line = where.rpartition(":")
+    return (source, int(line)) if colon and line.isdigit() else (where, 0)
 
 
 def redacted(config: CollectorConfig) -> dict[str, Any]:

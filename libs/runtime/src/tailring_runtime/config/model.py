@@ -168,9 +168,12 @@ class ConfigModel(BaseModel):
         return {"type": error, "loc": (str(key),), "input": None}
 
 
-def nearest(word: str, valid: Iterable[str]) -> str:
-    """The valid word that looks most like ``word``, or "" when none looks like it."""
-    found = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.6)
+def nearest(word: str, valid: Iterable[str], *, alike: float = 0.6) -> str:
+    """The valid word that looks most like ``word``, or "" when none looks like it.
+
+    ``alike`` is the least likeness that counts, from 0 to 1, as `difflib` measures it.
+    """
+    found = difflib.get_close_matches(word, list(valid), n=1, cutoff=alike)
     return found[0] if found else ""
 
 

@@ -93,6 +93,8 @@ def parse(text: str, source: str) -> Tree:
         if mark and "undefined alias" in why:
             # Of the two readers only one tells the name.
             why = f"undefined alias {_word_at(text, mark)}"
+        elif mark and _indented_by_tab(text, mark):
+            why = "the line is indented by a tab; YAML takes spaces only"
         raise ConfigError((Problem(f"not YAML: {why}", source=where),)) from error
     except yaml.YAMLError as error:
         problem = Problem(f"not YAML: {error}".replace("\n", " "), source=source)
@@ -104,6 +106,12 @@ def parse(text: str, source: str) -> Tree:
 
 def _word_at(text: str, mark: Any) -> str:
     return re.split(r"[\s,\]}]", text.splitlines()[mark.line][mark.column :])[0]
+
+
+def _indented_by_tab(text: str, mark: Any) -> bool:
+    lines = text.splitlines()
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    return "\t" in line[: len(line) - len(line.lstrip())]
 
 
 def _compose(text: str, builder: _Builder) -> Any:
