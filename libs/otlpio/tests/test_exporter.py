@@ -10,8 +10,14 @@ from typing import Any
 import grpc
 import pytest
 
-from tailring_otlpio import SPLIT_REASONS, OtlpExporter, OtlpExporterConfig
-from tailring_pipeline import Batch, ExporterMetrics, Refused, Rejected
+from tailring_otlpio import OtlpExporter, OtlpExporterConfig
+from tailring_pipeline import (
+    SPLIT_REASONS,
+    Batch,
+    ExporterMetrics,
+    Refused,
+    Rejected,
+)
 from tailring_runtime.metrics import Metrics
 from tailring_testkit import otlp
 from tailring_testkit.backend import Answer, Backend, partial_success

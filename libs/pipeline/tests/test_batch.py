@@ -237,7 +237,8 @@ async def test_a_refused_batch_is_refused_to_every_member() -> None:
 
 @virtual_time
 async def test_a_bad_member_takes_no_other_with_it() -> None:
-    """When a joined batch is rejected, each member is sent alone once."""
+    """When a joined batch is rejected its halves are sent, until the bad one is
+    alone."""
 
     class Strict:
         def __init__(self) -> None:
@@ -246,7 +247,7 @@ async def test_a_bad_member_takes_no_other_with_it() -> None:
         async def consume(self, batch: Batch) -> None:
             self.calls.append(batch.payload)
             if b"bad" in batch.payload:
-                raise Rejected("bad", "not this")
+                raise Rejected("invalid_argument", "not this")
 
     strict = Strict()
     batch = BatchProcessor(BatchConfig(), consumer=strict, metrics=Metrics())
@@ -256,8 +257,40 @@ async def test_a_bad_member_takes_no_other_with_it() -> None:
         return_exceptions=True,
     )
     assert [type(answer) for answer in answers] == [type(None), Rejected, type(None)]
-    assert strict.calls == [b"onebadtwo", *members]
+    assert strict.calls == [b"onebadtwo", b"one", b"badtwo", b"bad", b"two"]
     batch.check_invariants()
+
+
+@virtual_time
+async def test_what_no_member_is_to_blame_for_is_not_taken_apart() -> None:
+    """Without permission every member would be rejected: none is sent a second time,
+    and each hears it as an exception of its own."""
+    rig = _Rig()
+    rig.sink.script([Rejected("permission_denied", "no")])
+    answers = await asyncio.gather(rig.send(2), rig.send(3), return_exceptions=True)
+    assert [type(one) for one in answers] == [Rejected] * 2
+    assert answers[0] is not answers[1]
+    assert len(rig.sink.turned_away) == 1
+    assert rig.batch.statistics().returned == 5
+
+
+@virtual_time
+async def test_parts_of_a_rejected_batch_are_sent_at_the_same_time() -> None:
+    """Members who wait for a batch that is taken apart do not queue behind each
+    other."""
+    rig = _Rig({"send_batch_size": 64, "timeout": "100ms"})
+    rig.sink.script([Rejected("invalid_argument", "no")] * 31)
+    rig.sink.hold()
+    callers = [rig.send() for _ in range(64)]
+    seen = []
+    while not all(caller.done() for caller in callers):
+        await _settle()
+        seen.append(rig.sink.in_flight)
+        rig.sink.release()
+        rig.sink.hold()
+    assert max(seen) == 16
+    await asyncio.gather(*callers)
+    rig.batch.check_invariants()
 
 
 @virtual_time

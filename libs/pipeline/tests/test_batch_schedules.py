@@ -30,7 +30,7 @@ class _Destination:
     async def consume(self, batch: Batch) -> None:
         await asyncio.sleep(self.chance.choice([0, 0.05, 1]))
         if b"bad" in batch.payload:
-            raise Rejected("bad", "never")
+            raise Rejected("invalid_argument", "never")
         if self.chance.random() < 0.2:
             raise Refused("unavailable", "down")
         self.taken += batch.payload.split()

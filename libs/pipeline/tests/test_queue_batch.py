@@ -107,10 +107,10 @@ async def test_as_many_batches_are_on_their_way_as_there_are_consumers() -> None
 
 @virtual_time
 async def test_one_bad_member_takes_no_other_with_it() -> None:
-    """A batch that is rejected is taken apart, and each member hears its own answer."""
+    """A batch that is rejected is halved, and each member hears its own answer."""
     rig = _Rig(min_size=30)
-    never = Rejected("bad", "never")
-    rig.sink.script([never, None, never, None])
+    never = Rejected("invalid_argument", "never")
+    rig.sink.script([never, None, never, never, None])
     tasks = rig.send(*[_spans(10, seed) for seed in range(3)])
     await asyncio.wait(tasks)
     assert [type(task.exception()) for task in tasks] == [

@@ -33,7 +33,6 @@ from tailring_otlpio.receiver_config import (
     HttpServerConfig,
     OtlpReceiverConfig,
 )
-from tailring_otlpio.status import SPLIT_REASONS
 from tailring_otlpio.target import grpc_target
 from tailring_otlpio.tls_config import TlsClientConfig
 
@@ -41,7 +40,6 @@ __all__ = [
     "BASIC_AUTH",
     "BEARER_TOKEN_AUTH",
     "PLAINTEXT",
-    "SPLIT_REASONS",
     "Assembly",
     "BasicAuthConfig",
     "BearerTokenAuthConfig",

@@ -81,7 +81,7 @@ class OtlpExporter:
 
     ``consume`` returns when the backend took the batch (or, with a queue that the file
     spells out or that is on disk, when it is queued). It raises `Rejected` with a
-    reason of `status.SPLIT_REASONS` when a part of the batch may be at fault: the
+    reason of `SPLIT_REASONS` when a part of the batch may be at fault: the
     caller can split it and try again.
     """
 

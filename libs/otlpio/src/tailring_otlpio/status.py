@@ -27,7 +27,6 @@ __all__ = [
     "HTTP_STATUS",
     "RETRY",
     "RETRY_AFTER_DEFAULT_S",
-    "SPLIT_REASONS",
     "Answer",
     "Outcome",
     "Retry",
@@ -196,14 +195,6 @@ def internal_failure() -> Answer:
         HTTP_STATUS[StatusCode.UNAVAILABLE],
         RETRY_AFTER_DEFAULT_S,
     )
-
-
-# Reasons of `Rejected` that may be the fault of one span in the batch: a caller that
-# splits it can save the others. (Other reasons hold for every span: no permission,
-# no such method.)
-SPLIT_REASONS: Final = frozenset(
-    {"invalid_argument", "internal", "unknown", "resource_exhausted"}
-)
 
 
 def failure(

@@ -29,6 +29,7 @@ from tailring_pipeline.failure_log import FailureLog
 from tailring_pipeline.fan_out import FanOut, branches_of, fan_out
 from tailring_pipeline.file_storage import FileStorage, Worker, file_storage_of
 from tailring_pipeline.file_storage_config import FILE_STORAGE, FileStorageConfig
+from tailring_pipeline.halving import SPLIT_REASONS, Halving, is_suspect
 from tailring_pipeline.memory_limiter import MemoryLimiter, MemorySettings
 from tailring_pipeline.memory_limiter_config import MemoryLimiterConfig
 from tailring_pipeline.nop import NopConfig, NopExporter
@@ -54,6 +55,7 @@ __all__ = [
     "HURRIED_WAIT_MAX_S",
     "ITEMS",
     "KINDS",
+    "SPLIT_REASONS",
     "Backoff",
     "Batch",
     "BatchConfig",
@@ -76,6 +78,7 @@ __all__ = [
     "FileStorage",
     "FileStorageConfig",
     "Full",
+    "Halving",
     "MemoryLimiter",
     "MemoryLimiterConfig",
     "MemorySettings",
@@ -117,5 +120,6 @@ __all__ = [
     "delivery_of",
     "fan_out",
     "file_storage_of",
+    "is_suspect",
     "per_signal",
 ]

@@ -4,8 +4,8 @@ Rules:
 
 * Joining is concatenating encoded requests; nothing is parsed.
 * Nothing is acknowledged early. A member waits for its batch's answer and gets it; only
-  a *rejected* batch of several members is taken apart, and each member sent alone once,
-  so that one bad member takes no other with it.
+  a batch that is *rejected* for what one member may be to blame for is sent again in
+  halves (`halving`), so that one bad member takes no other with it.
 * What waits and what is in flight is bounded in items and bytes; beyond it `Refused`.
 * A member whose sender goes away leaves the batch if that has not been sent. When the
   last sender of a sent batch goes, so does the wait for its answer: those behind recall
@@ -17,22 +17,23 @@ has waited for ``timeout``, or no other came for ``quiet_s``: whoever waits for 
 answer sends nothing meanwhile, so a pause may mean that everybody waits. Without a
 timeout or a size each goes at once, as upstream. With ``send_batch_max_size`` a batch
 is sent before a member would make it too large, and a single member above it is cut.
-Several batches may be in flight. Nothing is tried twice here.
+Several batches may be in flight. What is refused is not tried again here.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailring_pipeline.backoff import SECOND_NS
-from tailring_pipeline.batch_answers import deliver_cut, rejects_all, shares_of
+from tailring_pipeline.batch_answers import deliver_cut
 from tailring_pipeline.batch_config import BatchConfig
 from tailring_pipeline.batch_metrics import BatchMetrics, Trigger
 from tailring_pipeline.consumer import Batch, Consumer, Refused, Signal
 from tailring_pipeline.doors import Door
+from tailring_pipeline.joined import Flight, Member, abandoned, deliver_joined
 from tailring_pipeline.outcome import Outcome, delivery_of
 from tailring_pipeline.wakeups import Wakeups
 from tailring_runtime.logs import get_logger
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchProcessor", "BatchSettings", "BatchStatistics"]
 
-# Members of a rejected batch that are sent alone at the same time.
-ALONE_AT_ONCE_MAX = 16
+# Parts of a rejected batch that are sent at the same time.
+PARTS_AT_ONCE_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +75,6 @@ class BatchStatistics:
     lost: Mapping[Door, int]
 
 
-class _Member:
-    __slots__ = ("answer", "batch")
-
-    def __init__(self, batch: Batch, answer: asyncio.Future[Outcome]) -> None:
-        self.batch = batch
-        self.answer = answer
-
-
-class _Flight:
-    """A batch that was sent: its members, and how many senders wait for answers."""
-
-    __slots__ = ("members", "task", "waiting")
-
-    def __init__(self, members: list[_Member], task: asyncio.Task[None]) -> None:
-        self.members = members
-        self.task = task
-        self.waiting = len(members)
-
-
 class BatchProcessor:
     """A `Stage` and `Consumer` in a pipeline of one signal; see the module."""
 
@@ -118,9 +100,9 @@ class BatchProcessor:
         self._added_at_s = 0.0
         self._closed = False
         # Members of the batch that is being filled, and of those that were sent.
-        self._filling: dict[_Member, None] = {}
+        self._filling: dict[Member, None] = {}
         self._filling_items = 0
-        self._in_flight: dict[_Member, _Flight] = {}
+        self._in_flight: dict[Member, Flight] = {}
         # Both together.
         self._held_items = 0
         self._held_bytes = 0
@@ -148,11 +130,10 @@ class BatchProcessor:
             return
         if not self._has_room(batch):
             raise Refused("batch_full", "too much waits in the batch processor")
-        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        member = _Member(batch, answer)
+        member = Member(batch)
         self._add(member)
         try:
-            outcome = await answer
+            outcome = await member.answer
         except asyncio.CancelledError:
             self._withdraw(member)
             raise
@@ -201,7 +182,7 @@ class BatchProcessor:
             and self._held_bytes + len(batch.payload) <= self._settings.bytes_max
         )
 
-    def _add(self, member: _Member) -> None:
+    def _add(self, member: Member) -> None:
         items = member.batch.items
         self._accepted += items
         self._held_items += items
@@ -239,9 +220,9 @@ class BatchProcessor:
         members = self._take_filling()
         self._metrics.triggered(trigger)
         task = self._tasks.spawn(self._deliver_all(members), name="batch delivery")
-        self._in_flight.update(dict.fromkeys(members, _Flight(members, task)))
+        self._in_flight.update(dict.fromkeys(members, Flight(members, task)))
 
-    def _take_filling(self) -> list[_Member]:
+    def _take_filling(self) -> list[Member]:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -253,29 +234,17 @@ class BatchProcessor:
         self._filling_items = 0
         return members
 
-    async def _deliver_all(self, members: list[_Member]) -> None:
-        batches = [member.batch for member in members]
-        outcome = await self._deliver(batches)
-        if len(members) > 1 and rejects_all(outcome, batches):
-            await self._deliver_apart(members)
-            return
-        for member, answer in zip(members, shares_of(outcome, batches), strict=True):
-            self._settle(member, answer)
+    async def _deliver_all(self, members: list[Member]) -> None:
+        await deliver_joined(
+            members,
+            self._deliver,
+            settle=self._settle,
+            at_once_max=PARTS_AT_ONCE_MAX,
+        )
 
-    async def _deliver_apart(self, members: Sequence[_Member]) -> None:
-        for start in range(0, len(members), ALONE_AT_ONCE_MAX):
-            some = members[start : start + ALONE_AT_ONCE_MAX]
-            await asyncio.gather(*(self._deliver_alone(member) for member in some))
-
-    async def _deliver_alone(self, member: _Member) -> None:
-        self._settle(member, await self._deliver([member.batch]))
-
-    async def _deliver(self, batches: Sequence[Batch]) -> Outcome:
-        items = sum(batch.items for batch in batches)
-        payload = b"".join(batch.payload for batch in batches)
-        joined = Batch(payload, items, batches[0].signal)
+    async def _deliver(self, joined: Batch) -> Outcome:
         items_max = self._config.send_batch_max_size
-        if items_max and items > items_max:
+        if items_max and joined.items > items_max:
             return await deliver_cut(joined, items_max, self._deliver_one)
         return await self._deliver_one(joined)
 
@@ -285,49 +254,40 @@ class BatchProcessor:
         self._metrics.sent(batch, untaken=untaken)
         return outcome
 
-    def _withdraw(self, member: _Member) -> None:
+    def _withdraw(self, member: Member) -> None:
         """The sender of ``member`` went away."""
         flight = self._in_flight.get(member)
         if flight is not None:
-            flight.waiting -= 1
-            if not flight.waiting:
+            if flight.leave(member):
                 self._recall(flight)
         elif member in self._filling:
             del self._filling[member]
             self._filling_items -= member.batch.items
             if not self._filling:
                 self._take_filling()
-            self._settle(member, _abandoned(), door=Door.ABANDONED)
+            self._settle(member, abandoned(), door=Door.ABANDONED)
 
-    def _recall(self, flight: _Flight) -> None:
+    def _recall(self, flight: Flight) -> None:
         """Nobody waits for any of its members any more."""
-        flight.task.cancel()
         for member in flight.members:
             if member in self._in_flight:
-                self._settle(member, _abandoned(), door=Door.ABANDONED)
+                self._settle(member, abandoned(), door=Door.ABANDONED)
 
     def _settle(
-        self, member: _Member, outcome: Outcome, *, door: Door | None = None
+        self, member: Member, outcome: Outcome, *, door: Door | None = None
     ) -> None:
         """The one way out: count where the items went and answer who waits."""
         batch = member.batch
-        flight = self._in_flight.pop(member, None)
+        self._in_flight.pop(member, None)
         failed = 0 if outcome is None else outcome.items_of(batch)
         self._held_items -= batch.items
         self._held_bytes -= len(batch.payload)
         self._delivered += batch.items - failed
-        if not member.answer.done():
-            if flight is not None:
-                flight.waiting -= 1
+        if member.settle(outcome):
             self._returned += failed
-            member.answer.set_result(outcome)
         elif outcome is not None:
             door = door or Door.of(outcome)
             self._lost[door] += failed
             self._metrics.lost(door, failed)
         if not self._held_items:
             self._idle.wake_all()
-
-
-def _abandoned() -> Refused:
-    return Refused("abandoned", "the sender went away")

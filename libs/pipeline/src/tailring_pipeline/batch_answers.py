@@ -9,15 +9,7 @@ from tailring_pipeline.consumer import Batch, Refused, Rejected
 from tailring_pipeline.outcome import Outcome
 from tailring_pipeline.per_signal import KINDS
 
-__all__ = ["deliver_cut", "deliver_pieces", "rejects_all", "shares_of"]
-
-
-def rejects_all(outcome: Outcome, batches: Sequence[Batch]) -> bool:
-    """Whether no item of the joined ``batches`` was taken, for ever."""
-    if not isinstance(outcome, Rejected):
-        return False
-    total = sum(batch.items for batch in batches)
-    return outcome.items is None or outcome.items >= total
+__all__ = ["deliver_cut", "deliver_pieces", "shares_of"]
 
 
 def shares_of(outcome: Outcome, batches: Sequence[Batch]) -> list[Outcome]:
@@ -25,14 +17,17 @@ def shares_of(outcome: Outcome, batches: Sequence[Batch]) -> list[Outcome]:
 
     Nobody can tell whose items a partial rejection means: they are given to the first
     members, so that the counts add up and nobody sends what was taken again. A refusal
-    is for everybody, also when a part was taken: that part comes twice.
+    is for everybody, also when a part was taken: that part comes twice. No two get the
+    same object, for each of several tasks raises its own.
     """
     if len(batches) == 1:
         return [outcome]
     if isinstance(outcome, Refused):
         return [_refusal_like(outcome) for _ in batches]
-    if outcome is None or outcome.items is None:
-        return [outcome for _ in batches]
+    if outcome is None:
+        return [None for _ in batches]
+    if outcome.items is None:
+        return [Rejected(outcome.reason, outcome.detail) for _ in batches]
     left = outcome.items
     shares: list[Outcome] = []
     for batch in batches:
@@ -74,7 +69,7 @@ async def deliver_pieces(
         if outcome is not None:
             last = outcome
             rejected_items += outcome.items_of(piece)
-            if rejects_all(outcome, [piece]):
+            if outcome.items_of(piece) == piece.items:
                 rejected.append(piece)
     return last and Rejected(last.reason, last.detail, items=rejected_items)
 
@@ -97,7 +92,6 @@ def _joined(batches: Sequence[Batch]) -> Batch:
 
 
 def _refusal_like(refused: Refused, *, remaining: Batch | None = None) -> Refused:
-    # One exception object must not be raised by several tasks.
     return Refused(
         refused.reason,
         refused.detail,

@@ -6,7 +6,7 @@ Rules:
   as long as retry allows it to each part: a part has its own age and its own deadline,
   also where it was joined with others.
 * A request that is refused for good is halved, and each half is sent again, until the
-  parts that are to blame stand alone: one bad part takes no other with it.
+  parts that are to blame stand alone (`Halving`): one bad part takes no other with it.
 * While the backend is entrusted with little (`window`) only so many requests are sent,
   after an empty one was answered; for the others it counts as a try that failed.
 * A part whose sender has gone is not sent again. Between two tries it is given up at
@@ -20,8 +20,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-from tailring_otlpio import SPLIT_REASONS
-from tailring_pipeline import HURRIED_WAIT_MAX_S, Backoff
+from tailring_pipeline import HURRIED_WAIT_MAX_S, SPLIT_REASONS, Backoff, Halving
 from tailring_router.line import SILENT, delivered
 from tailring_router.part import GONE, MOVED, Outcome, Part, Result, now_ns
 
@@ -37,6 +36,7 @@ class Sending:
     def __init__(self, line: Line, parts: list[Part]) -> None:
         self.open = set(parts)
         self._parts = parts
+        self._halving = Halving(parts)
         self._line = line
         self._epoch = line.epoch
         self._waits = False
@@ -46,7 +46,8 @@ class Sending:
 
     async def run(self) -> None:
         """Try until every part is resolved."""
-        await self._deliver(self._parts)
+        while parts := self._halving.take():
+            await self._deliver(parts)
 
     def fail(self, result: Result) -> None:
         """Resolve whatever is open."""
@@ -95,7 +96,7 @@ class Sending:
         self._line.gives_up(result, sum(part.items for part in parts))
 
     async def _deliver(self, parts: list[Part]) -> None:
-        """Try until each of ``parts`` is resolved."""
+        """Try until each of ``parts`` is resolved, or was refused and is halved."""
         line = self._line
         backoff = Backoff(line.settings.endless_retry)
         epoch = self._epoch
@@ -105,7 +106,7 @@ class Sending:
                 self._resolve_delivered(parts, result)
                 return
             if result.outcome is Outcome.REJECTED:
-                await self._isolate(parts, result)
+                self._isolate(parts, result)
                 return
             if line.keeps(epoch):
                 delay_ns = self._delay_ns(backoff, result)
@@ -141,15 +142,11 @@ class Sending:
             part.tried_ns = part.tried_ns or now_ns()
         return wanted
 
-    async def _isolate(self, parts: list[Part], result: Result) -> None:
+    def _isolate(self, parts: list[Part], result: Result) -> None:
         """A refusal for good: of one part it is the answer, of several each half is
         tried again, for one of them may be sound."""
-        if len(parts) == 1 or result.reason not in SPLIT_REASONS:
+        if result.reason not in SPLIT_REASONS or not self._halving.split(parts):
             self._give_up(parts, result)
-            return
-        middle = len(parts) // 2
-        await self._deliver(parts[:middle])
-        await self._deliver(parts[middle:])
 
     def _resolve_delivered(self, parts: list[Part], result: Result) -> None:
         """Resolve parts of one acknowledged request; rejected items are charged to the

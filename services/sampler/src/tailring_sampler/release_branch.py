@@ -4,8 +4,8 @@ Rules:
 
 * What is refused is sent again until it is taken, and only what remains of it.
 * What is rejected for what may be in it is sent again in halves, and those again, until
-  the poisonous trace is alone: it costs no other, and of a thousand traces some twenty
-  requests. A trace that is rejected alone is lost by name.
+  the poisonous trace is alone (`Halving`): it costs no other, and of a thousand traces
+  some twenty requests. A trace that is rejected alone is lost by name.
 * The traces of a batch are answered for in their order, each exactly once.
 
 No task of its own: whoever delivers waits, and its cancellation ends the sending.
@@ -17,17 +17,18 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tailring_otlpio import SPLIT_REASONS
 from tailring_pipeline import (
     HURRIED_WAIT_MAX_S,
     Backoff,
     Batch,
     Consumer,
     FailureLog,
+    Halving,
     Refused,
     Rejected,
     Wakeups,
     delivery_of,
+    is_suspect,
 )
 from tailring_runtime.metrics import Counter
 from tailring_sampler.release_batch import HeldTrace, ReleaseBatch
@@ -88,19 +89,16 @@ class ReleaseBranch:
         ``rest`` holds them at first and shrinks from the front: what is in it has not
         been answered for.
         """
-        counts = [len(rest)]  # the next group's size is the last
-        while rest:
-            count = counts.pop()
-            traces = rest[:count]
+        halving = Halving(rest)
+        while traces := halving.take():
             rejected = await self._send(batch, traces)
-            if rejected is not None and _is_suspect(rejected) and count > 1:
-                counts += [count - count // 2, count // 2]
+            spans = sum(held.spans for held in traces)
+            if is_suspect(rejected, spans) and halving.split(traces):
                 continue
-            del rest[:count]
+            del rest[: len(traces)]
             if rejected is None:
                 self._answer(traces, 0, "")
                 continue
-            spans = sum(held.spans for held in traces)
             lost = spans if rejected.items is None else min(rejected.items, spans)
             self._failures.rejections.failed(rejected, lost)
             self._answer(traces, lost, "rejected")
@@ -156,8 +154,3 @@ def _counted(rejected: Rejected | None, request: Batch) -> Rejected | None:
         return None
     items = rejected.items_of(request)
     return Rejected(rejected.reason, rejected.detail, items=items)
-
-
-def _is_suspect(rejected: Rejected) -> bool:
-    """Whether all was rejected for a reason that one trace alone may have given."""
-    return rejected.items is None and rejected.reason in SPLIT_REASONS
