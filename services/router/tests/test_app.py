@@ -185,7 +185,7 @@ async def test_no_backends_is_not_ready_and_refuses(tmp_path: Path) -> None:
         "dns": {"hostname": "nowhere.invalid.", "port": 4317, "timeout": "200ms"}
     }
     async with router([], tmp_path, backends=[], resolver=resolver) as running:
-        assert not running.routing.ready
+        assert not running.exporter.ready
         reply = await running.client.export(realistic_request(8, seed=1))
         assert reply.code is UNAVAILABLE
         assert "no backend is known" in reply.details

@@ -12,11 +12,13 @@ from typing import Any
 import yaml
 
 from tailring_otlpio import Assembly, Heritage, Live, LiveAssembly
+from tailring_pipeline import Worker
 from tailring_router import app, components
 from tailring_router.endpoints import endpoints
 from tailring_router.exporter import LoadBalancingExporter
 from tailring_runtime.config import CollectorConfig, Loaded, load
 from tailring_runtime.health import State
+from tailring_runtime.pages import Pages
 from tailring_runtime.process import Identity
 from tailring_runtime.settings import Settings
 from tailring_runtime.telemetry import Telemetry
@@ -58,7 +60,8 @@ async def _running(tree: Yaml, folder: Path) -> AsyncIterator[LiveAssembly]:
     telemetry = Telemetry(config, _SETTINGS, identity=Identity("router", "1"))
 
     def build(config: CollectorConfig, heritage: Heritage) -> Assembly:
-        return app.Routing(config, telemetry.metrics, heritage=heritage).assembly
+        makers = app.makers_of(Pages(), Worker())
+        return app.assemble(config, telemetry.metrics, makers=makers, heritage=heritage)
 
     live = LiveAssembly(
         config,

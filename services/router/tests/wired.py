@@ -10,10 +10,13 @@ from typing import Any
 
 import yaml
 
+from tailring_otlpio import Assembly
+from tailring_pipeline import Worker
 from tailring_router import app, components
 from tailring_router.exporter import LoadBalancingExporter
 from tailring_runtime.config import load
 from tailring_runtime.metrics import Metrics
+from tailring_runtime.pages import Pages
 from tailring_runtime.zpages import ZPages
 from tailring_testkit.backend import Backend
 from tailring_testkit.otlp_clients import GrpcClient
@@ -25,7 +28,7 @@ FAST = {"initial_interval": "10ms", "max_interval": "20ms", "max_elapsed_time": 
 class Running:
     """A started router, a client, and its backends."""
 
-    routing: app.Routing
+    assembly: Assembly
     metrics: Metrics
     client: GrpcClient
     backends: Sequence[Backend]
@@ -42,14 +45,14 @@ class Running:
     @property
     def exporter(self) -> LoadBalancingExporter:
         """The load balancer as a part of the pipeline."""
-        (only,) = self.routing.assembly.exporters.values()
+        (only,) = self.assembly.exporters.values()
         assert isinstance(only, LoadBalancingExporter)
         return only
 
     @property
     def pages_address(self) -> str:
         """Where the debug pages are served."""
-        (pages,) = self.routing.assembly.extensions.parts.values()
+        (pages,) = self.assembly.extensions.parts.values()
         assert isinstance(pages, ZPages)
         return pages.address
 
@@ -59,7 +62,7 @@ class Running:
 
     async def drain(self, timeout_s: float = 10.0) -> None:
         """Close and join the stages in data order."""
-        for group in self.routing.assembly.stages:
+        for group in self.assembly.stages:
             for stage in group:
                 stage.close()
             for stage in group:
@@ -93,14 +96,18 @@ async def router(
     path.write_text(yaml.safe_dump(tree))
     loaded = load([str(path)], environ={}, registry=components.registry())
     metrics = Metrics()
-    routing = app.Routing(loaded.config, metrics)
-    stages = [stage for group in routing.assembly.stages for stage in group]
+    pages = Pages()
+    assembly = app.assemble(
+        loaded.config, metrics, makers=app.makers_of(pages, Worker())
+    )
+    app.add_pages(pages, assembly, metrics)
+    stages = [stage for group in assembly.stages for stage in group]
     for stage in reversed(stages):
         await stage.start()
-    (receiver,) = routing.assembly.receivers.values()
+    (receiver,) = assembly.receivers.values()
     async with AsyncExitStack() as stack:
         for stage in stages:
             stack.push_async_callback(stage.terminate)
         client = GrpcClient(f"127.0.0.1:{receiver.grpc_port}")
         stack.push_async_callback(client.channel.close)
-        yield Running(routing, metrics, client, backends)
+        yield Running(assembly, metrics, client, backends)

@@ -43,7 +43,7 @@ from tailring_runtime.settings import Settings
 from tailring_runtime.telemetry import Telemetry
 from tailring_runtime.zpages import ZPagesConfig, zpages_of
 
-__all__ = ["Routing", "run", "version"]
+__all__ = ["add_pages", "assemble", "makers_of", "run", "version"]
 
 NAME = "tailring-router"
 # How long all backends have before what was not taken is written down as the rest.
@@ -68,14 +68,17 @@ def run(loaded: Loaded, settings: Settings, feed: Feed | None = None) -> int:
 
         def build(config: CollectorConfig, heritage: Heritage) -> Assembly:
             """The parts of a configuration, some of which may be inherited."""
-            makers = _makers(pages, Worker(settings.worker, settings.workers))
-            return _assemble(
-                config, telemetry.metrics, makers=makers, heritage=heritage
+            worker = Worker(settings.worker, settings.workers)
+            return assemble(
+                config,
+                telemetry.metrics,
+                makers=makers_of(pages, worker),
+                heritage=heritage,
             )
 
         def show(assembly: Assembly) -> None:
             """Let the debug pages tell of these parts from now on."""
-            _add_pages(pages, assembly, telemetry.metrics)
+            add_pages(pages, assembly, telemetry.metrics)
 
         live = LiveAssembly(
             loaded.config,
@@ -93,28 +96,8 @@ def run(loaded: Loaded, settings: Settings, feed: Feed | None = None) -> int:
     return lifecycle.run(main, settings=settings)
 
 
-class Routing:
-    """All parts of one router; made on the running loop, not started."""
-
-    def __init__(
-        self,
-        config: CollectorConfig,
-        metrics: Metrics,
-        *,
-        heritage: Heritage | None = None,
-    ) -> None:
-        self.pages = Pages()
-        makers = _makers(self.pages, Worker())
-        self.assembly = _assemble(config, metrics, makers=makers, heritage=heritage)
-        _add_pages(self.pages, self.assembly, metrics)
-
-    @property
-    def ready(self) -> bool:
-        """True when every load balancer has a backend to send to."""
-        return _ready(self.assembly)
-
-
-def _makers(pages: Pages, worker: Worker) -> Makers:
+def makers_of(pages: Pages, worker: Worker) -> Makers:
+    """How the parts of a router are made; its debug pages are added to ``pages``."""
     return Makers(
         exporters={LoadBalancingConfig: _balancer},
         extensions={
@@ -125,13 +108,14 @@ def _makers(pages: Pages, worker: Worker) -> Makers:
     )
 
 
-def _assemble(
+def assemble(
     config: CollectorConfig,
     metrics: Metrics,
     *,
     makers: Makers,
     heritage: Heritage | None = None,
 ) -> Assembly:
+    """All parts of one router; made on the running loop, not started."""
     return Assembly(
         config, metrics=metrics, makers=makers, reuse_port=True, heritage=heritage
     )
@@ -176,6 +160,7 @@ def _ready(assembly: Assembly) -> bool:
     return all(balancer.ready for balancer in _balancers(assembly))
 
 
-def _add_pages(pages: Pages, assembly: Assembly, metrics: Metrics) -> None:
+def add_pages(pages: Pages, assembly: Assembly, metrics: Metrics) -> None:
+    """Let the debug pages tell of these parts."""
     add_router_pages(pages, lambda: _balancers(assembly))
     add_pipeline_page(pages, config=assembly.config, metrics=metrics)
