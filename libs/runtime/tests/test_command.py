@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from tailring_runtime.config import (
     Secret,
     Text,
 )
+from tailring_runtime.crew import Child
 from tailring_runtime.errors import StartError
 from tailring_runtime.feed import Feed
 from tailring_runtime.settings import Settings
@@ -140,6 +142,43 @@ def test_a_bad_configuration_tells_every_problem(
         "  --set receivers.otlp.x=1: receivers::otlp::x: unknown key",
         "  --set exporters.kafka={}: exporters::kafka: unknown exporter 'kafka'; svc"
         " knows debug; keep others in an agent or gateway in front",
+    ]
+
+
+def test_a_disk_that_gives_no_answer_is_a_problem(
+    path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be read for reasons of the host is one sentence and no traceback."""
+
+    def broken() -> Registry:
+        """A component whose file cannot be read."""
+        raise OSError(errno.EIO, "Input/output error")
+
+    assert main(SERVICE._replace(registry=broken), ["--config", path]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        "svc: the configuration has 1 problem:",
+        "  it cannot be read: [Errno 5] Input/output error",
+    ]
+
+
+def test_a_first_reading_without_a_process_is_a_problem(
+    path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With workers a child reads the configuration; that none can be made at the very
+    start is one sentence and no traceback."""
+
+    async def start(_module: str, _name: str) -> Child:
+        """None can be made."""
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Child, "start", start)
+    service = SERVICE._replace(module="none", endpoints=lambda _: {})
+    assert main(service, ["--config", path, "--workers", "2"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        "svc: the configuration has 1 problem:",
+        "  no process could be made to read it: [Errno 5] Input/output error",
     ]
 
 

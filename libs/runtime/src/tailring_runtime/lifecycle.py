@@ -30,6 +30,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 from tailring_runtime.config.collector import Loaded
@@ -166,7 +167,9 @@ async def serve(
     """Start ``stages``, work until asked to stop, drain; the exit code.
 
     ``stop`` (made here when not given) is bound to SIGTERM and SIGINT meanwhile.
-    ``feed`` runs beside all of it.
+    ``feed`` runs beside all of it. A worker whose feed fails drains and ends with 1: it
+    is out of its supervisor's sight and reach, who starts another. A service without a
+    supervisor goes on.
     Raises `RuntimeFailure` or OSError of the stage that could not start, after the
     others were terminated.
     """
@@ -179,7 +182,8 @@ async def serve(
             await telemetry.start()
             if feed is not None:
                 reload = None if isinstance(stages, Sequence) else stages.reload
-                beside.spawn(feed.follow(telemetry, reload), name="feed")
+                fed = beside.spawn(feed.follow(telemetry, reload), name="feed")
+                fed.add_done_callback(partial(life.unfed, settings.worker))
             return await life.live()
         finally:
             telemetry.health.move(State.STOPPED)
@@ -216,12 +220,21 @@ class _Life:
         if not started:
             self._log.warning("stopped while starting")
             await self._terminate()
-            return 0
+            return 1 if self._failed else 0
         tune_collector(self._settings.gc_threshold)
         self._health.move(State.RUNNING)
         self._log.info("service started")
         await self._requests.wait_drain()
         return await self._stop()
+
+    def unfed(self, worker: int | None, fed: asyncio.Task[None]) -> None:
+        """The feed has ended; the set that it belongs to has told why."""
+        if worker is None or fed.cancelled() or fed.exception() is None:
+            return
+        self._log.error("worker is cut off from its supervisor and ends")
+        self._failed = True
+        if not self._requests.asked:
+            self._requests.request()
 
     def _look(self) -> None:
         stages = self._changing.stages()

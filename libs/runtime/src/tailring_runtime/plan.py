@@ -79,10 +79,14 @@ class Work:
 def read(
     command: ServiceCommand, origin: Origin, *, environ: Mapping[str, str]
 ) -> Loaded:
-    """Load a configuration. Raises `ConfigError` with every problem."""
-    return load(
-        origin.uris, sets=origin.sets, environ=environ, registry=command.registry()
-    )
+    """Load a configuration. Raises `ConfigError` with every problem; one is that the
+    disk gives nothing."""
+    try:
+        return load(
+            origin.uris, sets=origin.sets, environ=environ, registry=command.registry()
+        )
+    except OSError as error:
+        raise ConfigError((Problem(f"it cannot be read: {error}"),)) from error
 
 
 def make_plan(

@@ -207,11 +207,7 @@ class Supervisor:
         while True:
             reason = await changes.wait()
             self._log.info("reading the configuration again", reason=reason)
-            try:
-                plan = await make_plan(self._module, self._origin)
-            except OSError as error:
-                self._books.refused((f"no process could be made to read it: {error}",))
-                continue
+            plan = await make_plan(self._module, self._origin)
             if isinstance(plan, int):
                 self._books.refused((f"reading it ended with exit code {plan}",))
             elif isinstance(plan, Refusal):
@@ -329,7 +325,10 @@ async def _first(*works: Coroutine[Any, Any, Any]) -> None:
 
 async def make_plan(module: str, origin: Origin) -> Plan | Refusal | int:
     """Have a child read the configuration; its exit code when it could not say."""
-    child = await Child.start(module, "plan")
+    try:
+        child = await Child.start(module, "plan")
+    except OSError as error:
+        return Refusal((f"no process could be made to read it: {error}",))
     child.give(MakePlan(origin))
     try:
         plan: Plan | Refusal = await child.first_answer()
