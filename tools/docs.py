@@ -144,7 +144,7 @@ def _component(component: ComponentType) -> Iterator[str]:
 
 
 def _key_table(rows: Iterable[KeyRow]) -> Iterator[str]:
-    listed = list(rows)
+    listed = _once(list(rows))
     if not listed:
         yield "No keys."
         yield ""
@@ -159,6 +159,12 @@ def _key_table(rows: Iterable[KeyRow]) -> Iterator[str]:
             text = _cell(row.description)
             yield f"| `{row.path}` | {_cell(row.type)} | {default} | {text} |"
     yield ""
+
+
+def _once(rows: list[KeyRow]) -> list[KeyRow]:
+    """The rows without keys of a base model that are refused in this place."""
+    refused = {row.path for row in rows if row.status == "refused"}
+    return [row for row in rows if row.status == "refused" or row.path not in refused]
 
 
 def metrics_page() -> Iterator[str]:

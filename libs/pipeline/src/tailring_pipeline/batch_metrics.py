@@ -46,7 +46,9 @@ BATCH_SEND_SIZE = MetricSpec(
 LOST_ITEMS = MetricSpec(
     name="tailring_processor_lost_items",
     kind="counter",
-    help="Items lost because their sender was gone when they failed, by door.",
+    help="Items lost because their sender was gone when they failed, by door: refused,"
+    " rejected (for good), abandoned (the sender left before they were sent on or"
+    " answered; who has them sends again), terminated (the process stopped first).",
     unit="{items}",
     labels=("processor", "door"),
 )

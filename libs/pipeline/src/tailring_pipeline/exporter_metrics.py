@@ -42,7 +42,10 @@ ENQUEUE_FAILED = per_signal(
 )
 LOST = per_signal(
     "tailring_exporter_lost_{items}",
-    help="{items} lost after the exporter became accountable for them, by door.",
+    help="{items} lost after the exporter became accountable for them, by door: refused"
+    " (no retry was left), rejected (for good), abandoned (their sender went away"
+    " before they arrived; who has them sends again), terminated (the process stopped"
+    " first), damaged (the disk gave something else back).",
     labels=("exporter", "door"),
 )
 QUEUE_SIZE = MetricSpec(

@@ -36,6 +36,7 @@ from tailring_pipeline.doors import Door
 from tailring_pipeline.errors import Closed, Full, TooLarge, Unwritable
 from tailring_pipeline.exporter_metrics import ExporterMetrics
 from tailring_pipeline.failure_log import FailureLog
+from tailring_pipeline.joined import abandoned
 from tailring_pipeline.on_behalf import OnBehalf
 from tailring_pipeline.outcome import Outcome, delivery_of
 from tailring_pipeline.parking import Parking
@@ -171,7 +172,7 @@ class SendingQueue:
             outcome = await answer
         except asyncio.CancelledError:
             if self._store.withdraw(entry):
-                self._settle(entry, _abandoned(), door=Door.ABANDONED)
+                self._settle(entry, abandoned(), door=Door.ABANDONED)
             raise
         if outcome is not None:
             raise outcome
@@ -392,7 +393,3 @@ def _draining() -> Refused:
 
 def _terminated() -> Refused:
     return Refused("terminated", "the process stopped before the delivery")
-
-
-def _abandoned() -> Refused:
-    return Refused("abandoned", "the sender went away")

@@ -53,7 +53,12 @@ RECEIVED = per_signal(
 )
 LEFT = per_signal(
     "tailring_router_left_{items}",
-    help="{items} that left the load-balancing exporter, by the door they took.",
+    help="{items} that left the load-balancing exporter, by the door they took:"
+    " delivered, repeated (had arrived before, not sent again), refused (given back to"
+    " the sender), rejected (for good), unroutable (no routing key), retries_exhausted"
+    " and shutdown (acknowledged early, then given up or still held at the end),"
+    " abandoned (the sender stopped waiting and sends again). Lost are those rejected,"
+    " unroutable, retries_exhausted and shutdown.",
     labels=("exporter", "door"),
 )
 HELD = per_signal(
