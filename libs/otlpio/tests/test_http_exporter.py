@@ -18,14 +18,13 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 )
 
 from tailring_otlpio import (
-    SPLIT_REASONS,
     Extensions,
     OtlpExporter,
     OtlpHttpExporterConfig,
     client_credentials,
     request_from_json,
 )
-from tailring_pipeline import ExporterMetrics, Refused, Rejected, Signal
+from tailring_pipeline import SPLIT_REASONS, ExporterMetrics, Refused, Rejected, Signal
 from tailring_runtime.config import CollectorConfig, ServiceConfig
 from tailring_runtime.metrics import Metrics
 from tailring_testkit import signals

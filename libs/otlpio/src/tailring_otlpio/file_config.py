@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from tailring_runtime.config import (
     NULL_IS_EMPTY,
@@ -14,6 +14,7 @@ from tailring_runtime.config import (
     Duration,
     Int,
     Text,
+    rule,
 )
 
 __all__ = ["FileExporterConfig", "GroupByConfig", "RotationConfig"]
@@ -111,31 +112,36 @@ class FileExporterConfig(ConfigModel):
             raise ValueError(f"{value!r} has bits that are no permissions")
         return value
 
-    @model_validator(mode="after")
-    def _consistent(self) -> FileExporterConfig:
-        if not self.path:
-            raise ValueError("path must be non-empty")
+    @rule
+    def _one_way_of_growing(self) -> Iterator[str]:
         if self.append and self.rotation is not None:
-            raise ValueError(
+            yield (
                 "append and rotation enabled at the same time is not supported;"
                 " with rotation a file is appended to anyway"
             )
-        if self.directory_permissions and not self.create_directory:
-            raise ValueError("directory_permissions requires create_directory: true")
-        if self.group_by.enabled:
-            self._check_groups()
-        return self
 
-    def _check_groups(self) -> None:
+    @rule
+    def _folders(self) -> Iterator[str]:
+        if self.directory_permissions and not self.create_directory:
+            yield "directory_permissions requires create_directory: true"
+
+    @rule
+    def _path(self) -> Iterator[str]:
+        if not self.path:
+            yield "path must be non-empty"
+            return
+        if not self.group_by.enabled:
+            return
         before, star, after = self.path.partition("*")
         if not star or "*" in after:
-            raise ValueError("path must contain exactly one * when group_by is enabled")
-        if not before:
-            raise ValueError("path must not start with * when group_by is enabled")
-        if not self.group_by.resource_attribute:
-            raise ValueError(
-                "resource_attribute must not be empty when group_by is enabled"
-            )
+            yield "path must contain exactly one * when group_by is enabled"
+        elif not before:
+            yield "path must not start with * when group_by is enabled"
+
+    @rule
+    def _groups(self) -> Iterator[str]:
+        if self.group_by.enabled and not self.group_by.resource_attribute:
+            yield "resource_attribute must not be empty when group_by is enabled"
 
     @property
     def directory_mode(self) -> int:

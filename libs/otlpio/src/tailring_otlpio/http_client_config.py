@@ -7,10 +7,10 @@ What differs is what aiohttp cannot do: it speaks HTTP/1.1 and compresses with z
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 from yarl import URL
 
 from tailring_otlpio.client_config import ClientAuthConfig
@@ -25,6 +25,7 @@ from tailring_runtime.config import (
     Int,
     Text,
     TextList,
+    rule,
 )
 
 __all__ = [
@@ -52,9 +53,15 @@ _OLD_KEEPALIVE: Final = (
 class HttpTlsClientConfig(TlsClientConfig):
     """``tls`` of an HTTP client: used for https://, whatever `insecure` says."""
 
-    @model_validator(mode="after")
-    def _possible(self) -> HttpTlsClientConfig:
-        return self  # what grpcio cannot do, the standard library can
+    # What grpcio cannot do, the standard library can.
+
+    @rule
+    def _verifies(self) -> Iterator[str]:
+        yield from ()
+
+    @rule
+    def _versions(self) -> Iterator[str]:
+        yield from ()
 
 
 class CompressionParams(ConfigModel):
@@ -209,23 +216,30 @@ class OtlpHttpExporterConfig(ConfigModel):
             _url(value, ("http", "https"))
         return value
 
-    @model_validator(mode="before")
     @classmethod
-    def _one_keepalive(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and data.get("keepalive") is not None:
-            old = [key for key in _OLD_KEEPALIVE if data.get(key)]
-            if old:
-                raise ValueError(
-                    f"{', '.join(old)}: cannot be used alongside keepalive; write them"
-                    " there"
-                )
-        return data
+    def clashes(cls, written: Mapping[str, Any]) -> Iterator[str]:
+        """The keys of connections are written in one place."""
+        if written.get("keepalive") is None:
+            return
+        old = [key for key in _OLD_KEEPALIVE if written.get(key)]
+        if old:
+            yield (
+                f"{', '.join(old)}: cannot be used alongside keepalive; write them"
+                " there"
+            )
 
-    @model_validator(mode="after")
-    def _complete(self) -> OtlpHttpExporterConfig:
+    @rule
+    def _keys(self) -> Iterator[str]:
         check_metadata_keys(self.metadata_keys, self.headers)
+        yield from ()
+
+    @rule
+    def _somewhere(self) -> Iterator[str]:
         if not any(self._written(signal) for signal in Signal):
-            raise ValueError("at least one endpoint must be specified")
+            yield "at least one endpoint must be specified"
+
+    @rule
+    def _idle_connections(self) -> Iterator[str]:
         most = self.max_conns_per_host
         if not most and self.sending_queue.enabled:
             most = self.sending_queue.num_consumers
@@ -234,11 +248,10 @@ class OtlpHttpExporterConfig(ConfigModel):
             limit = getattr(block, key)
             written = key in block.model_fields_set
             if written and limit and not 0 < most <= limit:
-                raise ValueError(
+                yield (
                     f"{key}: as many connections stay open as are used at once; lower"
                     f" max_conns_per_host or num_consumers to {limit}"
                 )
-        return self
 
     @property
     def connections(self) -> KeepaliveHttpConfig:
