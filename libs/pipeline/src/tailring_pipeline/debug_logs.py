@@ -11,19 +11,22 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from tailring_pipeline.debug_values import (
     attribute_lines,
-    heading,
     pairs,
-    resource_lines,
-    scope_heading,
-    scope_lines,
     text_of_value,
     time_text,
     typed,
     word,
 )
+from tailring_pipeline.debug_walk import (
+    Fields,
+    Names,
+    lines_in_full,
+    lines_in_short,
+)
 
 __all__ = ["detailed_lines", "normal_lines"]
 
+FIELDS = Fields("resource_logs", "scope_logs", "log_records")
 SEVERITIES = (
     "Unspecified",
     *(
@@ -36,31 +39,18 @@ SEVERITIES = (
 
 def normal_lines(request: ExportLogsServiceRequest) -> Iterator[str]:
     """A line for each resource, scope and record, attributes behind it."""
-    for index, part in enumerate(request.resource_logs):
-        yield heading(
-            "ResourceLog", index, schema_url=part.schema_url, resource=part.resource
-        )
-        for scope_index, scope in enumerate(part.scope_logs):
-            yield scope_heading(
-                "ScopeLog", scope_index, schema_url=scope.schema_url, scope=scope.scope
-            )
-            for record in scope.log_records:
-                yield text_of_value(record.body) + (pairs(record.attributes) or " ")
+    names = Names("ResourceLog", "ScopeLog")
+    return lines_in_short(request, FIELDS, names=names, item=_record_line)
 
 
 def detailed_lines(request: ExportLogsServiceRequest) -> Iterator[str]:
     """Every field of every record."""
-    for index, part in enumerate(request.resource_logs):
-        yield from resource_lines(
-            "ResourceLog", index, schema_url=part.schema_url, resource=part.resource
-        )
-        for scope_index, scope in enumerate(part.scope_logs):
-            yield from scope_lines(
-                "ScopeLogs", scope_index, schema_url=scope.schema_url, scope=scope.scope
-            )
-            for record_index, record in enumerate(scope.log_records):
-                yield f"LogRecord #{record_index}"
-                yield from _record_lines(record)
+    names = Names("ResourceLog", "ScopeLogs", "LogRecord")
+    return lines_in_full(request, FIELDS, names=names, item=_record_lines)
+
+
+def _record_line(record: LogRecord) -> Iterator[str]:
+    yield text_of_value(record.body) + (pairs(record.attributes) or " ")
 
 
 def _record_lines(record: LogRecord) -> Iterator[str]:

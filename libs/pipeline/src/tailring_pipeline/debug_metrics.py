@@ -21,18 +21,21 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 from tailring_pipeline.debug_values import (
     attribute_lines,
     fixed,
-    heading,
     pairs,
-    resource_lines,
-    scope_heading,
-    scope_lines,
     shortest,
     time_text,
     word,
 )
+from tailring_pipeline.debug_walk import (
+    Fields,
+    Names,
+    lines_in_full,
+    lines_in_short,
+)
 
 __all__ = ["count_metrics", "detailed_lines", "normal_lines"]
 
+FIELDS = Fields("resource_metrics", "scope_metrics", "metrics")
 Point = (
     NumberDataPoint
     | HistogramDataPoint
@@ -59,37 +62,18 @@ def count_metrics(request: ExportMetricsServiceRequest) -> int:
 
 def normal_lines(request: ExportMetricsServiceRequest) -> Iterator[str]:
     """A line for each resource, scope and data point."""
-    for index, part in enumerate(request.resource_metrics):
-        yield heading(
-            "ResourceMetrics", index, schema_url=part.schema_url, resource=part.resource
-        )
-        for scope_index, scope in enumerate(part.scope_metrics):
-            yield scope_heading(
-                "ScopeMetrics",
-                scope_index,
-                schema_url=scope.schema_url,
-                scope=scope.scope,
-            )
-            for metric in scope.metrics:
-                yield from (_point_line(metric, point) for point in _points(metric))
+    names = Names("ResourceMetrics", "ScopeMetrics")
+    return lines_in_short(request, FIELDS, names=names, item=_point_texts)
 
 
 def detailed_lines(request: ExportMetricsServiceRequest) -> Iterator[str]:
     """Every field of every metric."""
-    for index, part in enumerate(request.resource_metrics):
-        yield from resource_lines(
-            "ResourceMetrics", index, schema_url=part.schema_url, resource=part.resource
-        )
-        for scope_index, scope in enumerate(part.scope_metrics):
-            yield from scope_lines(
-                "ScopeMetrics",
-                scope_index,
-                schema_url=scope.schema_url,
-                scope=scope.scope,
-            )
-            for metric_index, metric in enumerate(scope.metrics):
-                yield f"Metric #{metric_index}"
-                yield from _metric_lines(metric)
+    names = Names("ResourceMetrics", "ScopeMetrics", "Metric")
+    return lines_in_full(request, FIELDS, names=names, item=_metric_lines)
+
+
+def _point_texts(metric: Metric) -> Iterator[str]:
+    return (_point_line(metric, point) for point in _points(metric))
 
 
 def _points(metric: Metric) -> Iterable[Point]:

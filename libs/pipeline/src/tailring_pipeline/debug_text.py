@@ -11,55 +11,39 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tailring_pipeline.debug_values import (
     attribute_lines,
-    heading,
     pairs,
-    resource_lines,
-    scope_heading,
-    scope_lines,
     time_text,
     word,
+)
+from tailring_pipeline.debug_walk import (
+    Fields,
+    Names,
+    lines_in_full,
+    lines_in_short,
 )
 
 __all__ = ["detailed_lines", "normal_lines"]
 
+FIELDS = Fields("resource_spans", "scope_spans", "spans")
 KINDS = ("Unspecified", "Internal", "Server", "Client", "Producer", "Consumer")
 STATUS_CODES = ("Unset", "Ok", "Error")
 
 
 def normal_lines(request: ExportTraceServiceRequest) -> Iterator[str]:
     """A line for each resource, scope and span, attributes behind it."""
-    for index, part in enumerate(request.resource_spans):
-        yield heading(
-            "ResourceTraces", index, schema_url=part.schema_url, resource=part.resource
-        )
-        for scope_index, scope in enumerate(part.scope_spans):
-            yield scope_heading(
-                "ScopeTraces",
-                scope_index,
-                schema_url=scope.schema_url,
-                scope=scope.scope,
-            )
-            for span in scope.spans:
-                ids = f"{span.trace_id.hex()} {span.span_id.hex()}"
-                yield f"{span.name} {ids}{pairs(span.attributes)}"
+    names = Names("ResourceTraces", "ScopeTraces")
+    return lines_in_short(request, FIELDS, names=names, item=_span_line)
 
 
 def detailed_lines(request: ExportTraceServiceRequest) -> Iterator[str]:
     """Every field of every span."""
-    for index, part in enumerate(request.resource_spans):
-        yield from resource_lines(
-            "ResourceSpans", index, schema_url=part.schema_url, resource=part.resource
-        )
-        for scope_index, scope in enumerate(part.scope_spans):
-            yield from scope_lines(
-                "ScopeSpans",
-                scope_index,
-                schema_url=scope.schema_url,
-                scope=scope.scope,
-            )
-            for span_index, span in enumerate(scope.spans):
-                yield f"Span #{span_index}"
-                yield from _span_lines(span)
+    names = Names("ResourceSpans", "ScopeSpans", "Span")
+    return lines_in_full(request, FIELDS, names=names, item=_span_lines)
+
+
+def _span_line(span: Span) -> Iterator[str]:
+    ids = f"{span.trace_id.hex()} {span.span_id.hex()}"
+    yield f"{span.name} {ids}{pairs(span.attributes)}"
 
 
 def _span_lines(span: Span) -> Iterator[str]:
