@@ -10,24 +10,20 @@ the endpoint has a name that DNS knows with and without it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc.aio
 import pytest
-import yaml
 
-from tailring_testkit import ports, servers, services
-from tailring_testkit.backend import EXPORT_TRACES, Backend
+from tailring_testkit import ports, routed, servers
+from tailring_testkit.backend import Backend
 from tailring_testkit.cloud_map import aws_environment
 from tailring_testkit.cluster import cluster
 from tailring_testkit.moto import CloudMapService, Moto, moto
-from tailring_testkit.otlp import request, span, trace_ids, trace_ids_of
-from tailring_testkit.process import http_ok, running
+from tailring_testkit.otlp import request, span, trace_ids
 
 pytestmark = pytest.mark.namespaces
 
@@ -121,48 +117,6 @@ def _config(taken: list[int]) -> dict[str, Any]:
 
 
 @contextmanager
-def _our_router(folder: Path, taken: list[int]) -> Iterator[None]:
-    health = ports.free_port()
-    config = _config(taken)
-    config["extensions"] = {"health_check": {"endpoint": f"127.0.0.1:{health}"}}
-    config["service"]["extensions"] = ["health_check"]
-    config["service"]["telemetry"] = {"metrics": {"level": "none"}}
-    path = folder / "router.yaml"
-    path.write_text(yaml.safe_dump(config))
-    with running(
-        [services.command("tailring-router"), "--config", path],
-        log=folder / "router.log",
-        ready=http_ok(f"http://127.0.0.1:{health}/readyz"),
-    ):
-        yield
-
-
-async def _send(port: int, payloads: list[bytes]) -> None:
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
-            EXPORT_TRACES
-        )
-        for payload in payloads:
-            await export(payload, timeout=60, wait_for_ready=True)
-
-
-async def _arrived(backends: list[Backend]) -> dict[str, set[bytes]]:
-    """What each backend got, once everything is there; the backends are emptied."""
-    async with asyncio.timeout(60):
-        # Neither side says when it is done with what it acknowledged early.
-        while sum(b.span_count for b in backends) < TRACES:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    found = {
-        backend.address: set().union(*map(trace_ids_of, backend.received))
-        for backend in backends
-        if backend.received
-    }
-    for backend in backends:
-        backend.received.clear()
-    return found
-
-
-@contextmanager
 def _cloud(folder: Path, environment: pytest.MonkeyPatch) -> Iterator[None]:
     """A moto with the services, under a name that has the prefix and one that has not,
     and in the environment of every process to come."""
@@ -197,17 +151,17 @@ async def test_instances_are_named_as_upstream_names_them(
         theirs_ports, our_ports = (ports.free_ports(len(WAYS)) for _ in range(2))
         config = _config(theirs_ports)
         stack.enter_context(servers.otelcol(config, tmp_path / "otelcol"))
-        stack.enter_context(_our_router(tmp_path, our_ports))
+        stack.enter_context(routed.router_of(_config(our_ports), tmp_path))
         spans = [span(one, b"\x01" * 8) for one in trace_ids(TRACES, seed=29)]
         payloads = [request(*spans[at : at + 500]) for at in range(0, TRACES, 500)]
         differences: list[str] = []
         used: dict[str, int] = {}
         for way, theirs, ours in zip(WAYS, theirs_ports, our_ports, strict=True):
-            await _send(theirs, payloads)
-            expected = await _arrived(backends)
+            await routed.send(theirs, payloads)
+            expected = await routed.arrived(backends, spans=TRACES)
             used[way.name] = len(expected)
-            await _send(ours, payloads)
-            if await _arrived(backends) != expected:
+            await routed.send(ours, payloads)
+            if await routed.arrived(backends, spans=TRACES) != expected:
                 differences.append(way.name)
         assert differences == []
         assert used == {

@@ -17,16 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
-import grpc.aio
 import pytest
-import yaml
 
-from tailring_testkit import otlp, ports, servers, services
-from tailring_testkit.backend import EXPORT_TRACES, Backend
+from tailring_testkit import otlp, ports, routed, servers
+from tailring_testkit.backend import Backend
 from tailring_testkit.cluster import cluster
 from tailring_testkit.kube import Json, Tenant, endpoint, kube
-from tailring_testkit.process import eventually, http_ok, running
 
 pytestmark = pytest.mark.namespaces
 
@@ -144,46 +140,11 @@ def _config(ways: list[Way], taken: list[int]) -> dict[str, Any]:
     }
 
 
-def _our_command(folder: Path, config: dict[str, Any], health: int) -> list[str]:
-    metrics = ports.free_port()
-    config["extensions"] = {"health_check": {"endpoint": f"127.0.0.1:{health}"}}
-    config["service"]["extensions"] = ["health_check"]
-    config["service"]["telemetry"] = {"metrics": {"address": f"127.0.0.1:{metrics}"}}
-    path = folder / "router.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return [str(services.command("tailring-router")), "--config", str(path)]
-
-
 def _add_addresses() -> None:
     for host in [*V4, *V6]:
         width = "128" if ":" in host else "32"
         command = ["ip", "addr", "add", f"{host}/{width}", "dev", "lo"]
         subprocess.run(command, check=True)
-
-
-async def _send(port: int, payload: bytes) -> None:
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
-            EXPORT_TRACES
-        )
-        await export(payload, timeout=60, wait_for_ready=True)
-
-
-async def _arrived(backends: list[Backend]) -> dict[str, set[bytes]]:
-    """What each backend got, once everything is there; the backends are emptied."""
-    await eventually(
-        lambda: sum(one.span_count for one in backends) >= TRACES,
-        f"{TRACES} spans at the backends",
-        timeout_s=60,
-    )
-    found = {
-        backend.address: set().union(*map(otlp.trace_ids_of, backend.received))
-        for backend in backends
-        if backend.received
-    }
-    for backend in backends:
-        backend.received.clear()
-    return found
 
 
 def _payload(rng: random.Random) -> bytes:
@@ -229,15 +190,8 @@ async def test_backends_are_those_of_upstream(
         ]
         ways = _ways(tenant.namespace)
         theirs, ours = (ports.free_ports(len(ways)) for _ in range(2))
-        health = ports.free_port()
         stack.enter_context(servers.otelcol(_config(ways, theirs), tmp_path / "their"))
-        stack.enter_context(
-            running(
-                _our_command(tmp_path, _config(ways, ours), health),
-                log=tmp_path / "router.log",
-                ready=http_ok(f"http://127.0.0.1:{health}/readyz"),
-            )
-        )
+        stack.enter_context(routed.router_of(_config(ways, ours), tmp_path))
         differences: list[str] = []
         sizes: list[int] = []
         for change in (None, _second):
@@ -246,11 +200,11 @@ async def test_backends_are_those_of_upstream(
                 await asyncio.sleep(2)  # neither says when it has seen it
             for way, their_port, our_port in zip(ways, theirs, ours, strict=True):
                 payload = _payload(rng)
-                await _send(their_port, payload)
-                expected = await _arrived(backends)
-                await _send(our_port, payload)
+                await routed.send(their_port, [payload])
+                expected = await routed.arrived(backends, spans=TRACES)
+                await routed.send(our_port, [payload])
                 sizes.append(len(expected))
-                if await _arrived(backends) != expected:
+                if await routed.arrived(backends, spans=TRACES) != expected:
                     differences.append(way.name)
         assert differences == ["moved"]
         # In the collector: of each way, before and after the change.

@@ -8,24 +8,20 @@ arrived. Upstream dials a portless IPv6 address on 443, so those have ports here
 
 from __future__ import annotations
 
-import asyncio
 import random
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc.aio
 import pytest
-import yaml
 
-from tailring_testkit import ports, servers, services
-from tailring_testkit.backend import EXPORT_TRACES, Backend
+from tailring_testkit import ports, routed, servers
+from tailring_testkit.backend import Backend
 from tailring_testkit.cluster import cluster
-from tailring_testkit.otlp import EPOCH_NS, request, span, trace_ids_of
-from tailring_testkit.process import http_ok, running
+from tailring_testkit.otlp import EPOCH_NS, request, span
 
 pytestmark = pytest.mark.namespaces
 
@@ -112,52 +108,10 @@ def _config(generation: int | None, taken: list[int]) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _our_router(folder: Path, taken: list[int]) -> Iterator[None]:
-    metrics, health = ports.free_ports(2)
-    config = _config(3, taken)
-    config["extensions"] = {"health_check": {"endpoint": f"127.0.0.1:{health}"}}
-    config["service"]["extensions"] = ["health_check"]
-    config["service"]["telemetry"] = {"metrics": {"address": f"127.0.0.1:{metrics}"}}
-    path = folder / "router.yaml"
-    path.write_text(yaml.safe_dump(config))
-    with running(
-        [services.command("tailring-router"), "--config", path],
-        log=folder / "router.log",
-        ready=http_ok(f"http://127.0.0.1:{health}/readyz"),
-    ):
-        yield
-
-
 def _add_addresses(hosts: list[str]) -> None:
     for host in hosts:
         command = ["ip", "addr", "add", f"{host}/128", "dev", "lo"]
         subprocess.run(command, check=True)
-
-
-async def _send(port: int, payloads: list[bytes]) -> None:
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
-            EXPORT_TRACES
-        )
-        for payload in payloads:
-            await export(payload, timeout=60, wait_for_ready=True)
-
-
-async def _arrived(backends: list[Backend]) -> dict[str, set[bytes]]:
-    """What each backend got, once everything is there; the backends are emptied."""
-    async with asyncio.timeout(60):
-        # Neither side says when it is done with what it acknowledged early.
-        while sum(b.span_count for b in backends) < TRACES:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    found = {
-        backend.address: set().union(*map(trace_ids_of, backend.received))
-        for backend in backends
-        if backend.received
-    }
-    for backend in backends:
-        backend.received.clear()
-    return found
 
 
 def _payloads(rng: random.Random) -> list[bytes]:
@@ -194,14 +148,14 @@ async def test_random_traces_are_routed_as_upstream_routes_them(tmp_path: Path) 
         theirs_ports, our_ports = (ports.free_ports(len(WAYS)) for _ in range(2))
         config = _config(None, theirs_ports)
         stack.enter_context(servers.otelcol(config, tmp_path / "otelcol"))
-        stack.enter_context(_our_router(tmp_path, our_ports))
+        stack.enter_context(routed.router_of(_config(3, our_ports), tmp_path))
         differences: list[str] = []
         for way, theirs, ours in zip(WAYS, theirs_ports, our_ports, strict=True):
             payloads = _payloads(rng)
-            await _send(theirs, payloads)
-            expected = await _arrived(backends)
-            await _send(ours, payloads)
-            if await _arrived(backends) != expected:
+            await routed.send(theirs, payloads)
+            expected = await routed.arrived(backends, spans=TRACES)
+            await routed.send(ours, payloads)
+            if await routed.arrived(backends, spans=TRACES) != expected:
                 differences.append(way.name)
         assert len(WAYS) == 40
         assert differences == []

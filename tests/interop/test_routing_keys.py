@@ -8,14 +8,12 @@ key; the backends say what arrived where.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc.aio
-import yaml
 from tests.interop.routing_items import (
     LOGS,
     METRICS,
@@ -26,9 +24,8 @@ from tests.interop.routing_items import (
 )
 
 from tailring_pipeline import Signal
-from tailring_testkit import ports, servers, services
+from tailring_testkit import ports, routed, servers
 from tailring_testkit.backend import Backend
-from tailring_testkit.process import http_ok, running
 from tailring_testkit.routing_reference import UNROUTABLE, keys_of
 from tailring_testkit.signals import EXPORT
 
@@ -106,31 +103,6 @@ def _config(addresses: list[str], taken: list[int]) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _our_router(folder: Path, config: dict[str, Any]) -> Iterator[None]:
-    metrics, health = ports.free_ports(2)
-    config["extensions"] = {"health_check": {"endpoint": f"127.0.0.1:{health}"}}
-    config["service"]["extensions"] = ["health_check"]
-    config["service"]["telemetry"] = {"metrics": {"address": f"127.0.0.1:{metrics}"}}
-    path = folder / "router.yaml"
-    path.write_text(yaml.safe_dump(config, allow_unicode=True))
-    with running(
-        [services.command("tailring-router"), "--config", path],
-        log=folder / "router.log",
-        ready=http_ok(f"http://127.0.0.1:{health}/readyz"),
-    ):
-        yield
-
-
-async def _send(port: int, way: Way, payloads: list[bytes]) -> None:
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
-            EXPORT[way.signal]
-        )
-        for payload in payloads:
-            await export(payload, timeout=60, wait_for_ready=True)
-
-
 async def _arrived(
     backends: list[Backend], way: Way, items: int
 ) -> dict[int, list[str]]:
@@ -182,14 +154,14 @@ async def _run(
         theirs_ports, our_ports = (ports.free_ports(len(WAYS)) for _ in range(2))
         theirs = _config(addresses, theirs_ports)
         stack.enter_context(servers.otelcol(theirs, folder / "otelcol"))
-        stack.enter_context(_our_router(folder, _config(addresses, our_ports)))
+        stack.enter_context(routed.router_of(_config(addresses, our_ports), folder))
         for place, way in enumerate(WAYS):
             plain = list(Items(way.kind, place).requests(ITEMS))
             routable, by_chance = _expected(way, plain)
             payloads = [spell(payload) for payload in plain]
-            await _send(theirs_ports[place], way, payloads)
+            await routed.send(theirs_ports[place], payloads, method=EXPORT[way.signal])
             expected = await _arrived(backends, way, len(routable))
-            await _send(our_ports[place], way, payloads)
+            await routed.send(our_ports[place], payloads, method=EXPORT[way.signal])
             found = await _arrived(backends, way, len(routable))
             assert found.keys() == expected.keys() == routable
             assert all(len(each) == 1 for each in found.values())
