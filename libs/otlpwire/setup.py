@@ -32,6 +32,8 @@ HOT = [
     "src/tailring_otlpwire/group.py",
     "src/tailring_otlpwire/join.py",
     "src/tailring_otlpwire/chunk.py",
+    "src/tailring_otlpwire/attributes.py",
+    "src/tailring_otlpwire/trace_context.py",
 ]
 
 ext_modules = []

@@ -9,6 +9,11 @@ safe on bytes from anyone: malformed input raises WireError, in linear time and 
 """
 
 from tailring_otlpwire import fields as _fields
+from tailring_otlpwire.attributes import (
+    Attribute,
+    SpanAttributes,
+    resource_attribute,
+)
 from tailring_otlpwire.chunk import chunk
 from tailring_otlpwire.errors import WireError
 from tailring_otlpwire.group import HeaderCache, group
@@ -28,6 +33,7 @@ from tailring_otlpwire.pieces import (
 from tailring_otlpwire.rule import RoutingRule
 from tailring_otlpwire.split import split
 from tailring_otlpwire.split_by import Split, routing_keys, split_by
+from tailring_otlpwire.trace_context import any_sampled_flag, trace_states
 from tailring_otlpwire.validate import count, count_spans, validate
 
 COMPILED: bool = not str(_fields.__file__).endswith(".py")
@@ -37,15 +43,18 @@ __all__ = [
     "LOGS",
     "METRICS",
     "TRACES",
+    "Attribute",
     "HeaderCache",
     "Part",
     "Piece",
     "RoutingRule",
+    "SpanAttributes",
     "Split",
     "Summary",
     "TraceSlice",
     "TraceSummary",
     "WireError",
+    "any_sampled_flag",
     "chunk",
     "count",
     "count_spans",
@@ -55,10 +64,12 @@ __all__ = [
     "lasts_within",
     "marked",
     "modernised",
+    "resource_attribute",
     "routing_keys",
     "span_times",
     "split",
     "split_by",
+    "trace_states",
     "unmarked",
     "validate",
 ]

@@ -7,7 +7,9 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from tailring_sampler.policies.always_sample import ALWAYS_SAMPLE
+from tailring_sampler.policies.boolean_attribute import BOOLEAN_ATTRIBUTE
 from tailring_sampler.policies.latency import LATENCY
+from tailring_sampler.policies.numeric_attribute import NUMERIC_ATTRIBUTE
 from tailring_sampler.policies.ottl_condition import OTTL_CONDITION
 from tailring_sampler.policies.probabilistic import PROBABILISTIC
 from tailring_sampler.policies.registry import (
@@ -15,7 +17,11 @@ from tailring_sampler.policies.registry import (
     AnyPolicyType,
     collect_types,
 )
+from tailring_sampler.policies.span_count import SPAN_COUNT
 from tailring_sampler.policies.status_code import STATUS_CODE
+from tailring_sampler.policies.string_attribute import STRING_ATTRIBUTE
+from tailring_sampler.policies.trace_flags import TRACE_FLAGS
+from tailring_sampler.policies.trace_state import TRACE_STATE
 
 __all__ = ["BUILT_IN", "NOT_IN_THIS_VERSION", "policy_types"]
 
@@ -24,6 +30,12 @@ BUILT_IN: tuple[AnyPolicyType, ...] = (
     STATUS_CODE,
     LATENCY,
     PROBABILISTIC,
+    TRACE_STATE,
+    TRACE_FLAGS,
+    SPAN_COUNT,
+    STRING_ATTRIBUTE,
+    NUMERIC_ATTRIBUTE,
+    BOOLEAN_ATTRIBUTE,
     OTTL_CONDITION,
 )
 
@@ -31,17 +43,11 @@ BUILT_IN: tuple[AnyPolicyType, ...] = (
 NOT_IN_THIS_VERSION = frozenset(
     {
         "and",
-        "boolean_attribute",
         "bytes_limiting",
         "composite",
         "drop",
         "not",
-        "numeric_attribute",
         "rate_limiting",
-        "span_count",
-        "string_attribute",
-        "trace_flags",
-        "trace_state",
     }
 )
 

@@ -1,0 +1,51 @@
+"""Regular expressions of the configuration: RE2, as upstream's, in linear time.
+
+Go's package and the RE2 library take the same syntax but for ``\\C``, one byte, which
+Go refuses and so do we. A byte that is no UTF-8 is one unknown character to Go, which
+``.`` matches, and nothing to the library: it is replaced before.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import re2  # type: ignore[import-untyped]  # it brings none
+
+__all__ = ["Pattern", "to_utf8"]
+
+_ONE_BYTE: Final = re.compile(r"(?:\\Q.*?(?:\\E|$)|\\[^CQ]|[^\\])*\\C", re.DOTALL)
+_NOT_UTF8: Final = dict.fromkeys(range(0xDC80, 0xDD00), "\ufffd")
+
+
+class Pattern:
+    """One regular expression, searched for anywhere in a text."""
+
+    def __init__(self, text: str) -> None:
+        """Raises ValueError for what is no pattern, with upstream's beginning."""
+        if _ONE_BYTE.match(text):
+            raise ValueError(f"invalid regex `{text}`: invalid escape sequence: \\C")
+        options: Any = re2.Options()
+        options.log_errors = False
+        try:
+            self._found = re2.compile(text, options).search
+        except re2.error as error:
+            raise ValueError(f"invalid regex `{text}`: {_told(error)}") from error
+
+    def found_in(self, text: bytes) -> bool:
+        """Whether the pattern occurs in a text, which is UTF-8."""
+        return self._found(text) is not None
+
+
+def _told(error: Exception) -> str:
+    reason = error.args[0] if error.args else "?"
+    return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+
+
+def to_utf8(text: bytes) -> bytes:
+    """The text with U+FFFD in place of every byte that is no UTF-8."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return text.decode(errors="surrogateescape").translate(_NOT_UTF8).encode()
+    return text
