@@ -18,7 +18,7 @@ import grpc
 import pytest
 import yaml
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from tests.interop import decision_sets_attributes
+from tests.interop import decision_sets_attributes, decision_sets_compound
 from tests.interop.decision_traces import dress, dress_resource
 
 from tailring_testkit import otlp, ports, prom, servers, services
@@ -94,7 +94,11 @@ def _sets() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "seedcached", {"policies": seed, "decision_cache": caches}
 
 
-SETS = {**dict(_sets()), **decision_sets_attributes.SETS}
+SETS = {
+    **dict(_sets()),
+    **decision_sets_attributes.SETS,
+    **decision_sets_compound.SETS,
+}
 
 
 # ---------------------------------------------------------------- the traces

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
 
+from tailring_sampler.policies.all_of import AND, DROP, NOT
 from tailring_sampler.policies.always_sample import ALWAYS_SAMPLE
 from tailring_sampler.policies.boolean_attribute import BOOLEAN_ATTRIBUTE
+from tailring_sampler.policies.composite import COMPOSITE
 from tailring_sampler.policies.latency import LATENCY
 from tailring_sampler.policies.numeric_attribute import NUMERIC_ATTRIBUTE
 from tailring_sampler.policies.ottl_condition import OTTL_CONDITION
 from tailring_sampler.policies.probabilistic import PROBABILISTIC
+from tailring_sampler.policies.rate_limiting import RATE_LIMITING
 from tailring_sampler.policies.registry import (
     ENTRY_POINT_GROUP,
     AnyPolicyType,
@@ -32,6 +35,11 @@ BUILT_IN: tuple[AnyPolicyType, ...] = (
     PROBABILISTIC,
     TRACE_STATE,
     TRACE_FLAGS,
+    RATE_LIMITING,
+    AND,
+    NOT,
+    DROP,
+    COMPOSITE,
     SPAN_COUNT,
     STRING_ATTRIBUTE,
     NUMERIC_ATTRIBUTE,
@@ -42,12 +50,7 @@ BUILT_IN: tuple[AnyPolicyType, ...] = (
 # Types of upstream's that are known and refused with a reason.
 NOT_IN_THIS_VERSION = frozenset(
     {
-        "and",
         "bytes_limiting",
-        "composite",
-        "drop",
-        "not",
-        "rate_limiting",
     }
 )
 
