@@ -331,3 +331,41 @@ def test_arguments_of_the_process_are_the_default(
     monkeypatch.setattr(sys, "argv", ["svc", "--version"])
     assert main(SERVICE) == 0
     assert "1.2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["run", "validate"])
+def test_an_unknown_feature_gate_is_a_usage_error(
+    word: str, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every wrong gate of every option is told, with the nearest name, and exit 2."""
+    gates = ("--feature-gates=+ottl.set.allowNill", "--feature-gates", "zzz")
+    assert main(SERVICE, [word, "--config", path, *gates]) == 2
+    told = capsys.readouterr().err
+    assert "did you mean ottl.set.allowNil?" in told
+    assert 'no such feature gate "zzz"' in told
+
+
+def test_gates_of_the_command_line_come_after_the_environment(
+    path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The service is run with the variable's gates followed by the options'."""
+
+    def tell(_loaded: Loaded, settings: Settings, _feed: Feed) -> int:
+        """Show what arrived."""
+        sys.stdout.write(settings.feature_gates)
+        return 0
+
+    monkeypatch.setenv("TAILRING_FEATURE_GATES", "-service.partialReload")
+    gates = "--feature-gates=+ottl.set.allowNil"
+    assert main(SERVICE._replace(run=tell), ["run", "--config", path, gates]) == 0
+    told = capsys.readouterr().out
+    assert told == "-service.partialReload,+ottl.set.allowNil"
+
+
+def test_feature_gates_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The sub-command shows every known gate with its state and stage."""
+    assert main(SERVICE, ["featuregate"]) == 0
+    rows = [line.split()[:3] for line in capsys.readouterr().out.splitlines()]
+    assert rows[0] == ["ID", "ENABLED", "STAGE"]
+    assert ["ottl.set.allowNil", "true", "beta"] in rows
+    assert ["service.partialReload", "false", "alpha"] in rows

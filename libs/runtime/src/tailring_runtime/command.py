@@ -3,6 +3,7 @@
     tailring-router [run] --config /conf/config.yaml --set a.b=c
     tailring-router validate | config | resolve     the same options
     tailring-router healthcheck --endpoint localhost:13133
+    tailring-router featuregate
     tailring-router --version
 
 Exit codes: 0 done, 1 it failed at run time, 2 the configuration or the usage is wrong.
@@ -20,6 +21,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from tailring_runtime.environment import environment, quiet_libraries
+from tailring_runtime.options import (
+    add_config,
+    add_gates,
+    add_healthcheck,
+    add_run,
+)
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -44,11 +51,6 @@ __all__ = [
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-
-CONFIG_HELP = (
-    "configuration: a path, file:PATH, env:NAME or yaml:KEYS; may be repeated,"
-    " later ones win (default: TAILRING_CONFIG or /conf/config.yaml)"
-)
 
 
 class ServiceCommand(NamedTuple):
@@ -97,6 +99,7 @@ def _commands(command: ServiceCommand) -> dict[str, tuple[str, _Action]]:
         "validate": ("check the configuration and tell every problem", _validate),
         "config": ("print the effective configuration, secrets hidden", _config),
         "healthcheck": ("ask a running service whether it is ready", _healthcheck),
+        "featuregate": ("list the feature gates", _featuregate),
     }
     if command.resolve is not None:
         found["resolve"] = ("print what the resolver answers now", _resolve)
@@ -123,42 +126,14 @@ def _parser(
             name, help=text, description=text, allow_abbrev=False
         )
         if name == "healthcheck":
-            _add_healthcheck_options(sub)
-        else:
-            if name == "run":
-                _add_run_options(sub)
-            sub.add_argument(
-                "--config", action="append", metavar="SOURCE", help=CONFIG_HELP
-            )
-            sub.add_argument(
-                "--set",
-                action="append",
-                default=[],
-                metavar="KEY=VALUE",
-                help="set one key, for example processors.batch.timeout=2s",
-            )
+            add_healthcheck(sub)
+            continue
+        add_gates(sub)
+        if name == "run":
+            add_run(sub)
+        if name != "featuregate":
+            add_config(sub)
     return parser
-
-
-def _add_healthcheck_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--endpoint",
-        metavar="HOST:PORT",
-        help="where health is served (default: TAILRING_HEALTH_ENDPOINT or"
-        " localhost:13133)",
-    )
-    parser.add_argument(
-        "--timeout", type=float, default=3.0, metavar="SECONDS", help="(default: 3)"
-    )
-
-
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--workers",
-        metavar="N",
-        help="processes that share the work, about one a core (default:"
-        " TAILRING_WORKERS or 1)",
-    )
 
 
 def _healthcheck(_command: ServiceCommand, options: argparse.Namespace) -> int:
@@ -170,6 +145,17 @@ def _healthcheck(_command: ServiceCommand, options: argparse.Namespace) -> int:
     healthy, answer = check(endpoint, timeout_s=options.timeout)
     (_say if healthy else _complain)(answer)
     return EXIT_OK if healthy else EXIT_FAILED
+
+
+def _featuregate(command: ServiceCommand, options: argparse.Namespace) -> int:
+    settings = _settings(command, options)
+    if settings is None:
+        return EXIT_USAGE
+    from tailring_runtime.config.gates import listing
+
+    for line in listing(settings.feature_gates, command.registry().all_gates()):
+        _say(line)
+    return EXIT_OK
 
 
 def _run(command: ServiceCommand, options: argparse.Namespace) -> int:
@@ -328,7 +314,8 @@ def _settings(command: ServiceCommand, options: argparse.Namespace) -> Settings 
         _complain(f"warning: {sentence}")
     workers = getattr(options, "workers", None)
     try:
-        return Settings() if workers is None else Settings(workers=workers)
+        found = Settings() if workers is None else Settings(workers=workers)
+        return _gated(command, found, options.feature_gates)
     except ValidationError as error:
         for details in error.errors():
             name = f"TAILRING_{details['loc'][0]}".upper()
@@ -336,6 +323,21 @@ def _settings(command: ServiceCommand, options: argparse.Namespace) -> Settings 
                 name = "--workers"
             _complain(f"{command.name}: {name}: {details['msg']}")
     return None
+
+
+def _gated(
+    command: ServiceCommand, settings: Settings, given: Sequence[str]
+) -> Settings | None:
+    """The settings with the gates of the command line; None, told, if one is wrong."""
+    from tailring_runtime.config import switch
+
+    text = ",".join(one for one in (settings.feature_gates, *given) if one)
+    if not text:
+        return settings
+    problems = switch(text, command.registry().all_gates()).problems
+    for problem in problems:
+        _complain(f"{command.name}: --feature-gates: {problem}")
+    return None if problems else settings.model_copy(update={"feature_gates": text})
 
 
 def _origin(options: argparse.Namespace, settings: Settings) -> Origin:

@@ -44,6 +44,11 @@ class Settings(BaseSettings):
         description="Where metrics are served when service.telemetry.metrics names no"
         " address. Empty serves none.",
     )
+    feature_gates: str = Field(
+        default="",
+        description="Feature gates, for example +one,-other; --feature-gates comes"
+        " after it. `featuregate` lists them.",
+    )
     gc_threshold: int = Field(
         default=50_000,
         ge=0,

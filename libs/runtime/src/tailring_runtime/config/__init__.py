@@ -20,6 +20,7 @@ from tailring_runtime.config.component import (
 from tailring_runtime.config.describe import KeyRow, describe
 from tailring_runtime.config.dump import dump
 from tailring_runtime.config.durations import format_duration, parse_duration
+from tailring_runtime.config.gates import FeatureGate, Switched, switch
 from tailring_runtime.config.health_check import HEALTH_CHECK, HealthCheckConfig
 from tailring_runtime.config.load import load, redacted
 from tailring_runtime.config.model import ConfigModel, nearest
@@ -67,6 +68,7 @@ __all__ = [
     "ConfigModel",
     "Duration",
     "Expanded",
+    "FeatureGate",
     "Float",
     "Headers",
     "HealthCheckConfig",
@@ -88,6 +90,7 @@ __all__ = [
     "ServerAuthenticator",
     "ServiceConfig",
     "StorageExtension",
+    "Switched",
     "TelemetryConfig",
     "Text",
     "TextList",
@@ -101,4 +104,5 @@ __all__ = [
     "references",
     "rule",
     "same",
+    "switch",
 ]

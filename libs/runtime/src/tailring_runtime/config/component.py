@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from tailring_runtime.config.gates import FeatureGate, gates_of
 from tailring_runtime.config.model import ConfigModel
 
 __all__ = ["KINDS", "SIGNALS", "ComponentId", "ComponentType", "Kind", "Registry"]
@@ -85,12 +86,14 @@ class Registry:
     """What one service knows; its ``app`` makes it, nothing registers itself.
 
     ``refused_components`` maps (kind, type name) to the reason why a component of
-    upstream's is refused here and where it belongs.
+    upstream's is refused here and where it belongs. ``gates`` are the feature gates
+    that the service has built.
     """
 
     service: str
     types: tuple[ComponentType, ...]
     refused_components: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    gates: tuple[FeatureGate, ...] = ()
 
     def __post_init__(self) -> None:
         seen: set[tuple[Kind, str]] = set()
@@ -110,6 +113,10 @@ class Registry:
     def names(self, kind: Kind) -> tuple[str, ...]:
         """The names of a kind that are not deprecated, sorted."""
         return tuple(sorted(self._current(kind)))
+
+    def all_gates(self) -> tuple[FeatureGate, ...]:
+        """Every feature gate that may be named, upstream's others included."""
+        return gates_of(self.gates)
 
     def reason(self, kind: Kind, name: str) -> str:
         """Why a component is refused here; "" when it is simply unknown."""
