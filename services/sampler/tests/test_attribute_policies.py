@@ -9,7 +9,11 @@ from services.sampler.tests.test_policies import TRACE, held
 
 from tailring_otlpwire import Piece
 from tailring_sampler.policies import Policy, Vote, build_policy, policy_types
-from tailring_sampler.policies.attribute_search import HEADERS_MAX, AttributeSearch
+from tailring_sampler.policies.attribute_search import (
+    HEADER_BYTES_MAX,
+    REMEMBERED_BYTES_MAX,
+    AttributeSearch,
+)
 from tailring_sampler.policies.patterns import Pattern, to_utf8
 from tailring_sampler.policies.trace_state import MEMBERS_MAX, members
 from tailring_sampler.record import TraceRecord
@@ -234,8 +238,27 @@ def test_a_tracestate_has_at_most_32_members() -> None:
 
 
 def test_answers_on_resources_are_bounded() -> None:
-    """A sender that makes up resources does not fill the memory."""
+    """A sender that makes up resources does not fill the memory, with many or large."""
     search = AttributeSearch("k", lambda _: False)
-    for n in range(HEADERS_MAX + 10):
-        assert not search.found([Piece(b"\xaa\x01\x04" + n.to_bytes(4), b"", b"")])
-    assert len(search._resources) <= HEADERS_MAX
+    mark = varint_field(112_358)
+    for n in range(30_000):
+        body = n.to_bytes(4) * (2000 if n % 100 == 0 else 100)
+        header = mark + bytes([len(body) & 0x7F | 0x80, len(body) >> 7]) + body
+        assert not search.found([Piece(header, b"", b"")])
+    held_bytes = sum(map(len, search._resources))
+    assert 0 < held_bytes <= REMEMBERED_BYTES_MAX
+    assert max(map(len, search._resources)) <= HEADER_BYTES_MAX
+
+
+def varint_field(number: int) -> bytes:
+    """The tag of a field of bytes."""
+    tag, found = number << 3 | 2, bytearray()
+    while tag > 0x7F:
+        found.append(tag & 0x7F | 0x80)
+        tag >>= 7
+    return bytes([*found, tag])
+
+
+def test_many_quoted_parts_are_read_once() -> None:
+    """A pattern of thousands of quotes is looked through in no time."""
+    assert Pattern(r"\Qx\E" * 5000).found_in(b"x" * 5000)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.sampler.tests.test_attribute_policies import keeps, made, trace
 from services.sampler.tests.test_policies import TRACE, held
 
-from tailring_sampler.policies import Needs, Vote, needs_of
+from tailring_sampler.policies import Needs, Vote, failures_of, needs_of
 from tailring_sampler.policies.all_of import AllOf, Not
 from tailring_sampler.policies.composite import CompositeConfig
 from tailring_sampler.policies.rate_limiting import TokenBucket
@@ -100,6 +100,25 @@ def test_an_empty_drop_is_refused() -> None:
     """It would drop everything."""
     with pytest.raises(ValueError, match="every trace would be dropped"):
         made("drop", drop_sub_policy=[])
+
+
+def test_failures_inside_are_told_once() -> None:
+    """A condition that fails under `ignore`, however deep it stands."""
+    failing = {
+        "name": "f",
+        "type": "ottl_condition",
+        "ottl_condition": {"error_mode": "ignore", "span": ['name / 2 == "x"']},
+    }
+    for policy in (
+        made("and", and_sub_policy=[failing]),
+        made("not", not_sub_policy=failing),
+        composite(1, failing),
+    ):
+        assert policy.evaluate(of_spans(3), 0) is not Vote.DROPPED
+        count, newest = failures_of([policy])
+        assert count == 3
+        assert newest.startswith("failed to eval condition: name / 2")
+        assert failures_of([policy]) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from tailring_sampler.doors import Decision
-from tailring_sampler.policies.policy import Policy, Trace, Vote
+from tailring_sampler.policies.policy import Policy, Trace, Vote, failures_of
 
 __all__ = ["VOTES", "Judge", "NamedPolicy", "PolicyTally", "Verdict", "combine"]
 
@@ -177,6 +177,16 @@ class Judge:
         self._stopwatch_ns = stopwatch_ns
         # In the order of the configuration.
         self.tallies: list[PolicyTally] = [PolicyTally(one.name) for one in policies]
+
+    def take_failures(self) -> list[tuple[str, int, str]]:
+        """What failed inside policies that voted all the same, to be logged: the name
+        of each, how often since the last call, and the newest text."""
+        taken = []
+        for named in self._policies:
+            count, newest = failures_of([named.policy])
+            if count:
+                taken.append((named.name, count, newest))
+        return taken
 
     def judge(self, traces: Sequence[Trace], now_ns: int) -> list[Verdict]:
         """The verdict on each trace, in the order of ``traces``.

@@ -262,3 +262,6 @@ class TailSamplingProcessor:
                 # A plug-in's exception may fail to say what it is.
                 said = "".join(format_exception_only(error)).strip()
                 self._log.warning("a policy failed", policy=tally.name, error=said)
+        for name, count, newest in self.sampler.judge.take_failures():
+            # At most once a tick, whatever the traces are.
+            self._log.warning(newest, policy=name, times=count)

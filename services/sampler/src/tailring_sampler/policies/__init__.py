@@ -3,7 +3,14 @@
 from tailring_sampler.policies.always_sample import AlwaysSample, AlwaysSampleConfig
 from tailring_sampler.policies.built_in import BUILT_IN, policy_types
 from tailring_sampler.policies.latency import Latency, LatencyConfig, LatencyWindow
-from tailring_sampler.policies.policy import Needs, Policy, Trace, Vote, needs_of
+from tailring_sampler.policies.policy import (
+    Needs,
+    Policy,
+    Trace,
+    Vote,
+    failures_of,
+    needs_of,
+)
 from tailring_sampler.policies.probabilistic import Probabilistic, ProbabilisticConfig
 from tailring_sampler.policies.registry import (
     ENTRY_POINT_GROUP,
@@ -32,6 +39,7 @@ __all__ = [
     "Vote",
     "build_policy",
     "collect_types",
+    "failures_of",
     "needs_of",
     "policy_types",
 ]

@@ -20,9 +20,11 @@ from tailring_runtime.config import ConfigModel, rule
 from tailring_sampler.policies.policy import (
     NOT_SAMPLED,
     SAMPLED,
+    Failures,
     Policy,
     Trace,
     Vote,
+    failures_of,
 )
 from tailring_sampler.policies.registry import PolicyType
 from tailring_sampler.policies.sub_policies import Block, most_needed, sub_policies
@@ -88,6 +90,10 @@ class AllOf:
                 return NOT_SAMPLED
         return self._passed
 
+    def take_failures(self) -> Failures:
+        """What failed inside."""
+        return failures_of(self._policies)
+
 
 class Not:
     """Votes against another policy."""
@@ -102,6 +108,10 @@ class Not:
         if vote is SAMPLED:
             return NOT_SAMPLED
         return SAMPLED if vote is NOT_SAMPLED else vote
+
+    def take_failures(self) -> Failures:
+        """What failed inside."""
+        return failures_of([self._policy])
 
 
 AND = PolicyType(

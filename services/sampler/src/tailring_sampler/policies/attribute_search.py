@@ -13,8 +13,12 @@ from tailring_otlpwire import Attribute, Piece, SpanAttributes, resource_attribu
 
 __all__ = ["AttributeSearch"]
 
-# Headers whose answer is remembered; a fleet has some thousand pods.
-HEADERS_MAX: Final = 16_384
+# What is remembered of headers, all of it forgotten at the bound; a fleet has some
+# thousand pods. A large header is rare, and searching it is quick.
+REMEMBERED_BYTES_MAX: Final = 4 << 20
+HEADER_BYTES_MAX: Final = 4096
+# What an entry costs beside its header.
+ENTRY_BYTES: Final = 150
 
 Fits = Callable[[Attribute], bool]
 
@@ -31,6 +35,7 @@ class AttributeSearch:
         self._fits = fits
         self._fits_resource = fits_resource or fits
         self._resources: dict[bytes, bool] = {}
+        self._remembered_bytes = 0
 
     def found(self, pieces: Sequence[Piece]) -> bool:
         """Whether any does; ends at the first."""
@@ -50,10 +55,17 @@ class AttributeSearch:
             return known
         value = resource_attribute(header, self._key)
         answer = value is not None and self._fits_resource(value)
-        if len(self._resources) >= HEADERS_MAX:
-            self._resources.clear()
-        self._resources[header] = answer
+        if len(header) <= HEADER_BYTES_MAX:
+            self._remember(header, answer)
         return answer
+
+    def _remember(self, header: bytes, answer: bool) -> None:
+        cost = len(header) + ENTRY_BYTES
+        if self._remembered_bytes + cost > REMEMBERED_BYTES_MAX:
+            self._resources.clear()
+            self._remembered_bytes = 0
+        self._resources[header] = answer
+        self._remembered_bytes += cost
 
     def _in_spans(self, spans: bytes) -> bool:
         if self._key not in spans:

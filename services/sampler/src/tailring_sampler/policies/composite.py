@@ -21,9 +21,11 @@ from tailring_runtime.config import ConfigModel, Int, Text, TextList
 from tailring_sampler.policies.policy import (
     NOT_SAMPLED,
     SAMPLED,
+    Failures,
     Policy,
     Trace,
     Vote,
+    failures_of,
 )
 from tailring_sampler.policies.registry import PolicyType
 from tailring_sampler.policies.sub_policies import most_needed, sub_policies
@@ -118,6 +120,10 @@ class Composite:
             if vote is SAMPLED or vote is _INVERT_SAMPLED:
                 return self._charge(part, trace.summary.span_count)
         return NOT_SAMPLED
+
+    def take_failures(self) -> Failures:
+        """What failed inside."""
+        return failures_of(part.policy for part in self._parts)
 
     def _charge(self, part: _Part, spans: int) -> Vote:
         together = part.spans + spans

@@ -1,20 +1,21 @@
 """Regular expressions of the configuration: RE2, as upstream's, in linear time.
 
-Go's package and the RE2 library take the same syntax but for ``\\C``, one byte, which
-Go refuses and so do we. A byte that is no UTF-8 is one unknown character to Go, which
-``.`` matches, and nothing to the library: it is replaced before.
+Go's package and the RE2 library take the same syntax but for rare names of Unicode
+classes (docs/compatibility.md) and for ``\\C``, one byte, which Go refuses and so do
+we. A byte that is no UTF-8 is one unknown character to Go, which ``.`` matches, and
+nothing to the library: it is replaced before.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import re2  # type: ignore[import-untyped]  # it brings none
 
 __all__ = ["Pattern", "to_utf8"]
 
-_ONE_BYTE: Final = re.compile(r"(?:\\Q.*?(?:\\E|$)|\\[^CQ]|[^\\])*\\C", re.DOTALL)
+# Go bounds the repetitions of a pattern, the library the memory of what it compiles to.
+_COMPILED_BYTES_MAX: Final = 256 << 20
 _NOT_UTF8: Final = dict.fromkeys(range(0xDC80, 0xDD00), "\ufffd")
 
 
@@ -23,10 +24,11 @@ class Pattern:
 
     def __init__(self, text: str) -> None:
         """Raises ValueError for what is no pattern, with upstream's beginning."""
-        if _ONE_BYTE.match(text):
+        if _wants_one_byte(text):
             raise ValueError(f"invalid regex `{text}`: invalid escape sequence: \\C")
         options: Any = re2.Options()
         options.log_errors = False
+        options.max_mem = _COMPILED_BYTES_MAX
         try:
             self._found = re2.compile(text, options).search
         except re2.error as error:
@@ -35,6 +37,20 @@ class Pattern:
     def found_in(self, text: bytes) -> bool:
         """Whether the pattern occurs in a text, which is UTF-8."""
         return self._found(text) is not None
+
+
+def _wants_one_byte(text: str) -> bool:
+    at = text.find("\\")
+    while 0 <= at < len(text) - 1:
+        escaped = text[at + 1]
+        if escaped == "C":
+            return True
+        after = at + 2
+        if escaped == "Q":
+            end = text.find("\\E", after)
+            after = end + 2 if end >= 0 else len(text)
+        at = text.find("\\", after)
+    return False
 
 
 def _told(error: Exception) -> str:

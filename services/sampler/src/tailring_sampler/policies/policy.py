@@ -11,13 +11,23 @@ A policy looks at one trace and votes. Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from tailring_otlpwire import Piece, TraceSummary
 
-__all__ = ["NOT_SAMPLED", "SAMPLED", "Needs", "Policy", "Trace", "Vote", "needs_of"]
+__all__ = [
+    "NOT_SAMPLED",
+    "SAMPLED",
+    "Failures",
+    "Needs",
+    "Policy",
+    "Trace",
+    "Vote",
+    "failures_of",
+    "needs_of",
+]
 
 
 class Vote(Enum):
@@ -57,6 +67,24 @@ class Needs(Enum):
     SUMMARY = "summary"
     RESOURCES = "resources"
     SPANS = "spans"
+
+
+Failures = tuple[int, str]
+NO_FAILURES: Final[Failures] = (0, "")
+
+
+def failures_of(policies: Iterable[object]) -> Failures:
+    """What failed inside these policies and is to be logged, though they voted: how
+    often since the last call, and the newest text. A policy tells by a method
+    ``take_failures``."""
+    count, newest = NO_FAILURES
+    for policy in policies:
+        take = getattr(policy, "take_failures", None)
+        if take is not None:
+            failed, text = take()
+            count += failed
+            newest = text or newest
+    return count, newest
 
 
 def needs_of(policy: Policy) -> Needs:
