@@ -262,3 +262,18 @@ def varint_field(number: int) -> bytes:
 def test_many_quoted_parts_are_read_once() -> None:
     """A pattern of thousands of quotes is looked through in no time."""
     assert Pattern(r"\Qx\E" * 5000).found_in(b"x" * 5000)
+
+
+def test_a_pattern_takes_no_more_memory_than_it_needs() -> None:
+    """Go counts a Unicode class once, the library each of its bytes."""
+    plain, large = Pattern("[ab]{25}c"), Pattern(r"^\pL{1000}$")
+    assert large.found_in("é".encode() * 1000)
+    assert plain.memory_bytes < large.memory_bytes
+
+
+@pytest.mark.parametrize("bound", ["min_value", "max_value"])
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1])
+def test_a_bound_has_64_bits(bound: str, value: int) -> None:
+    """As upstream, whose numbers are no larger."""
+    with pytest.raises(ValueError, match=bound):
+        made("numeric_attribute", key="code", **{bound: value})

@@ -9,7 +9,7 @@ which is refused here. A value that is no whole number (a floating one, a text) 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -23,13 +23,17 @@ __all__ = ["NUMERIC_ATTRIBUTE", "NumericAttribute", "NumericAttributeConfig"]
 _INT64_MIN: Final = -(1 << 63)
 _INT64_MAX: Final = (1 << 63) - 1
 
+_Int64 = Annotated[Int, Field(ge=_INT64_MIN, le=_INT64_MAX)]
+
 
 class NumericAttributeConfig(ConfigModel):
     """Keeps a trace with a number of these in an attribute."""
 
     key: Text = Field(default="", description="Name of the attribute.")
-    min_value: Int = Field(default=0, description="The least that fits; 0: no bound.")
-    max_value: Int = Field(default=0, description="The greatest; 0: no bound.")
+    min_value: _Int64 = Field(
+        default=0, description="The least that fits; 0: no bound."
+    )
+    max_value: _Int64 = Field(default=0, description="The greatest; 0: no bound.")
     invert_match: Bool = Field(
         default=False,
         description="Keep the trace unless it has the attribute with such a value.",

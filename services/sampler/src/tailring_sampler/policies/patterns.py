@@ -14,8 +14,10 @@ import re2  # type: ignore[import-untyped]  # it brings none
 
 __all__ = ["Pattern", "to_utf8"]
 
-# Go bounds the repetitions of a pattern, the library the memory of what it compiles to.
-_COMPILED_BYTES_MAX: Final = 256 << 20
+# Go bounds the repetitions of a pattern, the library the memory of what it compiles to,
+# and what that leaves it fills with states while it searches: made-up texts fill all of
+# it. So the least is taken in which a pattern fits; the first is the library's default.
+_MEMORY_BYTES: Final = (8 << 20, 32 << 20, 128 << 20, 256 << 20)
 _NOT_UTF8: Final = dict.fromkeys(range(0xDC80, 0xDD00), "\ufffd")
 
 
@@ -26,13 +28,16 @@ class Pattern:
         """Raises ValueError for what is no pattern, with upstream's beginning."""
         if _wants_one_byte(text):
             raise ValueError(f"invalid regex `{text}`: invalid escape sequence: \\C")
-        options: Any = re2.Options()
-        options.log_errors = False
-        options.max_mem = _COMPILED_BYTES_MAX
         try:
-            self._found = re2.compile(text, options).search
+            self._compiled = _compiled(text)
         except re2.error as error:
             raise ValueError(f"invalid regex `{text}`: {_told(error)}") from error
+        self._found = self._compiled.search
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the pattern and the states of its searches may take."""
+        return int(self._compiled.options.max_mem)
 
     def found_in(self, text: bytes) -> bool:
         """Whether the pattern occurs in a text, which is UTF-8."""
@@ -51,6 +56,24 @@ def _wants_one_byte(text: str) -> bool:
             after = end + 2 if end >= 0 else len(text)
         at = text.find("\\", after)
     return False
+
+
+def _compiled(text: str) -> Any:
+    *less, most = _MEMORY_BYTES
+    for memory_bytes in less:
+        try:
+            return re2.compile(text, _options(memory_bytes))
+        except re2.error as error:
+            if "too large" not in _told(error):
+                raise
+    return re2.compile(text, _options(most))
+
+
+def _options(memory_bytes: int) -> Any:
+    options: Any = re2.Options()
+    options.log_errors = False
+    options.max_mem = memory_bytes
+    return options
 
 
 def _told(error: Exception) -> str:
