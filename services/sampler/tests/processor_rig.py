@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from tailring_pipeline import Batch
@@ -34,7 +35,12 @@ class Rig:
     """A processor in front of a sink, on the loop's clock."""
 
     def __init__(
-        self, *, held_bytes_max: int = 1 << 30, name: str = "tail_sampling", **keys: Any
+        self,
+        *,
+        held_bytes_max: int = 1 << 30,
+        name: str = "tail_sampling",
+        gates: AbstractSet[str] = frozenset(),
+        **keys: Any,
     ) -> None:
         self.sink = Sink()
         self.metrics = Metrics()
@@ -48,6 +54,7 @@ class Rig:
             settings=ProcessorSettings(
                 release=ReleaseSettings(held_bytes_max=held_bytes_max),
                 clock_ns=self.read_ns,
+                gates=gates,
             ),
         )
 

@@ -31,6 +31,9 @@ from tailring_otlpwire.pieces import (
     span_times,
 )
 from tailring_otlpwire.rule import RoutingRule
+from tailring_otlpwire.scope_attributes import TRUE as SCOPE_TRUE
+from tailring_otlpwire.scope_attributes import text_value as scope_text
+from tailring_otlpwire.scope_attributes import with_scope_attributes
 from tailring_otlpwire.split import split
 from tailring_otlpwire.split_by import Split, routing_keys, split_by
 from tailring_otlpwire.trace_context import any_sampled_flag, trace_states
@@ -42,6 +45,7 @@ __all__ = [
     "COMPILED",
     "LOGS",
     "METRICS",
+    "SCOPE_TRUE",
     "TRACES",
     "Attribute",
     "HeaderCache",
@@ -66,10 +70,12 @@ __all__ = [
     "modernised",
     "resource_attribute",
     "routing_keys",
+    "scope_text",
     "span_times",
     "split",
     "split_by",
     "trace_states",
     "unmarked",
     "validate",
+    "with_scope_attributes",
 ]

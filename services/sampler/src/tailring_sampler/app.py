@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from importlib.metadata import version as version_of
 
 from tailring_otlpio import Assembly, Makers, Part
 from tailring_otlpwire import COMPILED
 from tailring_pipeline import Consumer
 from tailring_runtime import lifecycle
-from tailring_runtime.config import CollectorConfig, ComponentId, Loaded
+from tailring_runtime.config import CollectorConfig, ComponentId, Loaded, switch
 from tailring_runtime.feed import Feed
 from tailring_runtime.health import Health
 from tailring_runtime.metrics import Metrics
@@ -19,8 +20,9 @@ from tailring_runtime.settings import Settings
 from tailring_runtime.telemetry import Telemetry
 from tailring_runtime.zpages import ZPagesConfig, zpages_of
 from tailring_sampler import tracebuffer
+from tailring_sampler.components import registry
 from tailring_sampler.config import TailSamplingConfig
-from tailring_sampler.processor import TailSamplingProcessor
+from tailring_sampler.processor import ProcessorSettings, TailSamplingProcessor
 
 __all__ = ["assemble", "follow", "run", "version"]
 
@@ -42,7 +44,8 @@ def run(loaded: Loaded, settings: Settings, feed: Feed | None = None) -> int:
         telemetry = Telemetry(loaded.config, settings, identity=identity)
         pages = Pages()
         add_service_page(pages, identity=identity, health=telemetry.health)
-        assembly = assemble(loaded.config, telemetry.metrics, pages=pages)
+        gates = switch(settings.feature_gates, registry().all_gates()).on
+        assembly = assemble(loaded.config, telemetry.metrics, pages=pages, gates=gates)
         follow(assembly, telemetry.health)
         return await lifecycle.serve(
             assembly.stages, telemetry=telemetry, settings=settings, feed=feed
@@ -52,11 +55,15 @@ def run(loaded: Loaded, settings: Settings, feed: Feed | None = None) -> int:
 
 
 def assemble(
-    config: CollectorConfig, metrics: Metrics, *, pages: Pages | None = None
+    config: CollectorConfig,
+    metrics: Metrics,
+    *,
+    pages: Pages | None = None,
+    gates: AbstractSet[str] = frozenset(),
 ) -> Assembly:
     """All parts of one sampler; made on the running loop, not started.
 
-    ``pages`` are what the process shows besides.
+    ``pages`` are what the process shows besides, ``gates`` what feature gates are on.
     """
     shown = pages or Pages()
     add_pipeline_page(shown, config=config, metrics=metrics)
@@ -65,7 +72,11 @@ def assemble(
         component: ComponentId, model: TailSamplingConfig, consumer: Consumer
     ) -> Part:
         return TailSamplingProcessor(
-            model, consumer=consumer, metrics=metrics, name=component
+            model,
+            consumer=consumer,
+            metrics=metrics,
+            name=component,
+            settings=ProcessorSettings(gates=gates),
         )
 
     makers = Makers(

@@ -20,6 +20,7 @@ from tailring_pipeline import (
 from tailring_runtime.config import HEALTH_CHECK, ComponentType, Registry
 from tailring_runtime.zpages import ZPAGES
 from tailring_sampler.config import TailSamplingConfig
+from tailring_sampler.gates import GATES
 
 __all__ = ["registry"]
 
@@ -66,6 +67,7 @@ def registry() -> Registry:
             BASIC_AUTH,
             FILE_STORAGE,
         ),
+        gates=GATES,
         refused_components={
             ("exporter", "loadbalancing"): _ROUTER,
             ("exporter", "load_balancing"): _ROUTER,

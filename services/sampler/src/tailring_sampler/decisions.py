@@ -34,6 +34,15 @@ class DecisionMemory:
                 return cache[trace_id]
         return None
 
+    def policy_of(self, trace_id: bytes) -> str:
+        """The policy that kept a remembered trace; "" when it was not told."""
+        return "" if self._sampled is None else self._sampled.policies.get(trace_id, "")
+
+    def tell_policy(self, trace_id: bytes, policy: str) -> None:
+        """Remember which policy kept a trace, as long as its decision is remembered."""
+        if self._sampled is not None and policy and trace_id in self._sampled.ids:
+            self._sampled.policies[trace_id] = policy
+
     def put(self, trace_id: bytes, decision: Decision) -> bool:
         """Remember a decision; False when no memory of this kind is switched on."""
         sampled = decision is Decision.SAMPLED
@@ -56,6 +65,8 @@ class _Cache(LRUCache[bytes, Decision]):
     def __init__(self, size_max: int) -> None:
         super().__init__(size_max)
         self.ids: set[bytes] = set()
+        # Of traces whose policy was told; the names are shared.
+        self.policies: dict[bytes, str] = {}
 
     def __setitem__(self, trace_id: bytes, decision: Decision) -> None:
         super().__setitem__(trace_id, decision)
@@ -70,6 +81,7 @@ class _Cache(LRUCache[bytes, Decision]):
         """Forget the least recently used; called by the cache itself as well."""
         item = super().popitem()
         self.ids.remove(item[0])
+        self.policies.pop(item[0], None)
         return item
 
 

@@ -64,10 +64,14 @@ VOTES: Final = {
 
 
 class NamedPolicy:
-    """A policy under the name that metrics show."""
+    """A policy under the name that metrics show.
 
-    def __init__(self, name: str, policy: Policy) -> None:
-        self.name = name
+    ``label_prefix`` is what that name begins with besides the configured one.
+    """
+
+    def __init__(self, name: str, policy: Policy, *, label_prefix: str = "") -> None:
+        self.name = label_prefix + name
+        self.configured_name = name
         self.policy = policy
 
 
@@ -75,7 +79,9 @@ class Verdict:
     """The decision on a trace and the policy that is recorded for it, if any.
 
     ``votes`` has one byte for each policy, in the order of the configuration: `VOTES`
-    names them, 0 is a policy that was not asked.
+    names them, 0 is a policy that was not asked. ``name`` is the recorded policy's in
+    the configuration, ``sub_policy`` that of the last `composite` which voted for the
+    trace; "" when there is none.
     """
 
     def __init__(
@@ -84,6 +90,8 @@ class Verdict:
         self.decision = decision
         self.policy = policy
         self.votes = votes
+        self.name = ""
+        self.sub_policy = ""
 
 
 class PolicyTally:
@@ -99,6 +107,10 @@ class PolicyTally:
         self.sampled: int = 0
         self.not_sampled: int = 0
         self.dropped: int = 0
+        # The same votes in spans, if the judge counts them.
+        self.spans_sampled: int = 0
+        self.spans_not_sampled: int = 0
+        self.spans_dropped: int = 0
 
 
 def combine(votes: Iterable[Vote]) -> Decision:
@@ -148,16 +160,24 @@ class _Slice:
         self.now_ns: int = now_ns
         # One bit for each kind of vote that was cast on the trace.
         self.masks: list[int] = [0] * len(traces)
-        self.recorded: list[str | None] = [None] * len(traces)
+        self.recorded: list[NamedPolicy | None] = [None] * len(traces)
+        self.sub_policies: list[str] = [""] * len(traces)
         # One byte a policy, in the order of the configuration.
         self.votes: list[bytearray] = [bytearray(policies) for _ in traces]
 
     def verdicts(self) -> list[Verdict]:
         """What follows from the votes, trace by trace."""
-        return [
-            Verdict(_decision_of(mask), self.recorded[at], bytes(self.votes[at]))
-            for at, mask in enumerate(self.masks)
-        ]
+        return [self._verdict(at) for at in range(len(self.masks))]
+
+    def _verdict(self, at: int) -> Verdict:
+        recorded = self.recorded[at]
+        decision = _decision_of(self.masks[at])
+        policy = None if recorded is None else recorded.name
+        verdict = Verdict(decision, policy, bytes(self.votes[at]))
+        if recorded is not None:
+            verdict.name = recorded.configured_name
+        verdict.sub_policy = self.sub_policies[at]
+        return verdict
 
 
 class Judge:
@@ -168,6 +188,7 @@ class Judge:
         policies: Sequence[NamedPolicy],
         *,
         first_match: bool = False,
+        counts_spans: bool = False,
         stopwatch_ns: Callable[[], int] = _no_stopwatch,
     ) -> None:
         self._policies: list[NamedPolicy] = list(policies)
@@ -175,6 +196,8 @@ class Judge:
         self._order: list[int] = sorted(places, key=self._goes_later)
         self._stop_mask: int = _DROPPED_BIT | (_SAMPLED_BIT if first_match else 0)
         self._stopwatch_ns = stopwatch_ns
+        # Whether the tallies count votes in spans as well.
+        self.counts_spans = counts_spans
         # In the order of the configuration.
         self.tallies: list[PolicyTally] = [PolicyTally(one.name) for one in policies]
 
@@ -207,6 +230,7 @@ class Judge:
         named = self._policies[place]
         tally = self.tallies[place]
         evaluate = named.policy.evaluate
+        chooses = hasattr(named.policy, "chosen")
         for at, trace in enumerate(asked.traces):
             mask = asked.masks[at]
             if mask & self._stop_mask:
@@ -220,9 +244,13 @@ class Judge:
                 asked.votes[at][place] = ERROR_BIT
                 continue
             _count(tally, bit)
+            if self.counts_spans:
+                _count_spans(tally, bit, trace.summary.span_count)
             asked.votes[at][place] = bit
             if bit == _DROPPED_BIT or (bit == _SAMPLED_BIT and not mask & _SAMPLED_BIT):
-                asked.recorded[at] = named.name
+                asked.recorded[at] = named
+            if bit == _SAMPLED_BIT and chooses:
+                asked.sub_policies[at] = getattr(named.policy, "chosen", "")
             asked.masks[at] = mask | bit
 
 
@@ -233,3 +261,12 @@ def _count(tally: PolicyTally, bit: int) -> None:
         tally.dropped += 1
     else:
         tally.not_sampled += 1
+
+
+def _count_spans(tally: PolicyTally, bit: int, spans: int) -> None:
+    if bit & (_SAMPLED_BIT | _INVERT_SAMPLED_BIT):
+        tally.spans_sampled += spans
+    elif bit == _DROPPED_BIT:
+        tally.spans_dropped += spans
+    else:
+        tally.spans_not_sampled += spans

@@ -27,7 +27,7 @@ class PolicyBlock(Block):
 
     def named_policy(self, label_prefix: str = "") -> NamedPolicy:
         """The policy, ready to judge, under its name as metrics show it."""
-        return NamedPolicy(label_prefix + self.name, self.build())
+        return NamedPolicy(self.name, self.build(), label_prefix=label_prefix)
 
 
 def read_policy(value: Any, info: ValidationInfo) -> Any:

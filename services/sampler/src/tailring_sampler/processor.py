@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from traceback import format_exception_only
 
@@ -33,7 +34,9 @@ from tailring_runtime.tasks import TaskSet
 from tailring_sampler.config import TailSamplingConfig
 from tailring_sampler.decisions import DecisionMemory
 from tailring_sampler.doors import Decision, Door
+from tailring_sampler.gates import COUNT_SPANS, RECORD_POLICY
 from tailring_sampler.judge import Judge
+from tailring_sampler.recording import PolicyRecorder
 from tailring_sampler.release import Release, ReleaseSettings
 from tailring_sampler.sampler import Sampler
 from tailring_sampler.telemetry import SamplerTelemetry
@@ -54,8 +57,13 @@ FAILED_TICKS_MAX = 10
 RETRY_AFTER_S = 1.0
 
 
-def build_sampler(config: TailSamplingConfig, *, label_prefix: str = "") -> Sampler:
-    """The pure sampler that a configuration describes."""
+def build_sampler(
+    config: TailSamplingConfig,
+    *,
+    label_prefix: str = "",
+    gates: AbstractSet[str] = frozenset(),
+) -> Sampler:
+    """The pure sampler that a configuration describes, with those gates on."""
     buffer = TraceBuffer(
         traces_max=config.num_traces,
         wait_ns=config.wait_ns,
@@ -66,13 +74,15 @@ def build_sampler(config: TailSamplingConfig, *, label_prefix: str = "") -> Samp
     judge = Judge(
         config.named_policies(label_prefix),
         first_match=config.sample_on_first_match,
+        counts_spans=COUNT_SPANS in gates,
         stopwatch_ns=time.perf_counter_ns,
     )
     memory = DecisionMemory(
         sampled_max=config.decision_cache.sampled_cache_size,
         not_sampled_max=config.decision_cache.non_sampled_cache_size,
     )
-    return Sampler(buffer, judge, memory)
+    recorder = PolicyRecorder() if RECORD_POLICY in gates else None
+    return Sampler(buffer, judge, memory, recorder=recorder)
 
 
 # Wall time, because `composite` counts by Unix seconds as upstream does; but it goes on
@@ -89,12 +99,14 @@ def steady_clock_ns() -> int:
 class ProcessorSettings:
     """What a developer passes: limits of the release, the clock, who hears of exports.
 
-    ``on_delivered`` is called with trace ids when the next consumer has taken them.
+    ``on_delivered`` is called with trace ids when the next consumer has taken them;
+    ``gates`` are the feature gates that are on.
     """
 
     release: ReleaseSettings = field(default_factory=ReleaseSettings)
     clock_ns: Callable[[], int] = steady_clock_ns
     on_delivered: Callable[[Sequence[bytes]], None] | None = None
+    gates: AbstractSet[str] = frozenset()
 
 
 class TailSamplingProcessor:
@@ -118,7 +130,7 @@ class TailSamplingProcessor:
         self.name = str(name)
         self._log = get_logger(processor=str(name))
         prefix = f"{name.name}." if name.name else ""
-        self.sampler = build_sampler(config, label_prefix=prefix)
+        self.sampler = build_sampler(config, label_prefix=prefix, gates=settings.gates)
         self.release = Release(
             settings.release,
             consumer=consumer,

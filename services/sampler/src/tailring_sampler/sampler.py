@@ -19,8 +19,9 @@ from typing import Final
 from tailring_otlpwire import HeaderCache, Piece, TraceSlice, group
 from tailring_sampler.decisions import DecisionMemory
 from tailring_sampler.doors import Decision, Door
-from tailring_sampler.judge import Judge
+from tailring_sampler.judge import Judge, Verdict
 from tailring_sampler.record import TraceRecord
+from tailring_sampler.recording import PolicyRecorder
 from tailring_sampler.tracebuffer import HandedTrace, TraceBuffer
 
 __all__ = ["KeptTrace", "Sampler"]
@@ -56,11 +57,18 @@ class Sampler:
     """See the module's rules. One owner, never awaited."""
 
     def __init__(
-        self, buffer: TraceBuffer, judge: Judge, memory: DecisionMemory
+        self,
+        buffer: TraceBuffer,
+        judge: Judge,
+        memory: DecisionMemory,
+        *,
+        recorder: PolicyRecorder | None = None,
     ) -> None:
         self.buffer = buffer
         self.judge = judge
         self.memory = memory
+        # None: kept spans are not told which policy kept them.
+        self._recorder = recorder
         # Final decisions, and spans that a decision cache answered for.
         self.decisions = dict.fromkeys(Decision, 0)
         self.cache_answers = dict.fromkeys(Decision, 0)
@@ -100,6 +108,7 @@ class Sampler:
             trace = self._finish(records[at], decision, door=self._door, now_ns=now_ns)
             if trace is not None:
                 trace.policy = verdict.policy
+                self._record(trace, verdict)
                 kept.append(trace)
         return len(records), kept
 
@@ -177,8 +186,23 @@ class Sampler:
             self.buffer.pass_by(part, decision)
             self.cache_answers[decision] += part.span_count
             if decision is _SAMPLED:
-                kept.append(_late(part))
+                kept.append(self._cached(part))
         return unknown
+
+    def _cached(self, part: TraceSlice) -> KeptTrace:
+        late = _late(part)
+        if self._recorder is not None:
+            policy = self.memory.policy_of(part.trace_id)
+            late.pieces = self._recorder.cached(late.pieces, policy)
+        return late
+
+    def _record(self, trace: KeptTrace, verdict: Verdict) -> None:
+        if self._recorder is None:
+            return
+        name = verdict.name
+        self.memory.tell_policy(trace.trace_id, name)
+        pieces = self._recorder.judged(trace.pieces, name, verdict.sub_policy)
+        trace.pieces = pieces
 
     def _finish(
         self, record: TraceRecord, decision: Decision, *, door: Door, now_ns: int

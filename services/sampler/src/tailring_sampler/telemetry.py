@@ -27,6 +27,13 @@ VOTES = MetricSpec(
     unit="{traces}",
     labels=("policy", "sampled", "decision"),
 )
+VOTES_IN_SPANS = MetricSpec(
+    _UPSTREAM + "count_spans_sampled",
+    "counter",
+    "Votes of each policy in spans; only with the gate metricstatcountspanssampled.",
+    unit="{spans}",
+    labels=("policy", "sampled", "decision"),
+)
 DECISIONS = MetricSpec(
     _UPSTREAM + "global_count_traces_sampled",
     "counter",
@@ -153,7 +160,8 @@ HEADERS_HELD = MetricSpec(
 )
 
 SPECS = (
-    VOTES, DECISIONS, CACHE_ANSWERS, NEW_TRACES, TICK_DURATION, LATE_AGE, REMOVAL_AGE,
+    VOTES, VOTES_IN_SPANS, DECISIONS, CACHE_ANSWERS, NEW_TRACES, TICK_DURATION,
+    LATE_AGE, REMOVAL_AGE,
     EVALUATION_ERRORS, EXECUTIONS, EXECUTION_TIME, DROPPED_TOO_EARLY, LIVE_TRACES,
     SPANS_RECEIVED, SPANS_LEFT, TRACES_LEFT, SPANS_HELD, TRACES_PENDING, BYTES_HELD,
     HEADERS_HELD,
@@ -230,21 +238,36 @@ class SamplerTelemetry:
         self._follow(EVALUATION_ERRORS, lambda: _errors(sampler))
 
     def _follow_policy(self, tally: PolicyTally) -> None:
-        counts: tuple[tuple[Decision, Callable[[], int]], ...] = (
-            (Decision.SAMPLED, lambda: tally.sampled),
-            (Decision.NOT_SAMPLED, lambda: tally.not_sampled),
-            (Decision.DROPPED, lambda: tally.dropped),
+        traces: tuple[Callable[[], int], ...] = (
+            lambda: tally.sampled,
+            lambda: tally.not_sampled,
+            lambda: tally.dropped,
         )
-        for decision, read in counts:
+        self._follow_votes(VOTES, tally.name, traces)
+        if self._sampler.judge.counts_spans:
+            self._follow_spans(tally)
+        self._follow(EXECUTIONS, lambda: tally.executions, policy=tally.name)
+        self._follow(EXECUTION_TIME, lambda: tally.time_ns // 1000, policy=tally.name)
+
+    def _follow_spans(self, tally: PolicyTally) -> None:
+        spans: tuple[Callable[[], int], ...] = (
+            lambda: tally.spans_sampled,
+            lambda: tally.spans_not_sampled,
+            lambda: tally.spans_dropped,
+        )
+        self._follow_votes(VOTES_IN_SPANS, tally.name, spans)
+
+    def _follow_votes(
+        self, spec: MetricSpec, policy: str, counts: tuple[Callable[[], int], ...]
+    ) -> None:
+        for decision, read in zip(_DECISIONS, counts, strict=True):
             self._follow(
-                VOTES,
+                spec,
                 read,
-                policy=tally.name,
+                policy=policy,
                 sampled=_sampled(decision),
                 decision=decision.value,
             )
-        self._follow(EXECUTIONS, lambda: tally.executions, policy=tally.name)
-        self._follow(EXECUTION_TIME, lambda: tally.time_ns // 1000, policy=tally.name)
 
     def _follow_doors(self) -> None:
         buffer = self._sampler.buffer

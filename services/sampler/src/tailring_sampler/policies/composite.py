@@ -107,6 +107,8 @@ class Composite:
         self.needs = most_needed([part.policy for part in self._parts])
         self._total = config.max_total_spans_per_second
         self._second = 0
+        # The sub-policy that the last trace was kept by.
+        self.chosen = ""
 
     def evaluate(self, trace: Trace, now_ns: int) -> Vote:
         """Ask in order; see the module's rules."""
@@ -130,6 +132,7 @@ class Composite:
         if together > part.spans_max or together > self._total:
             return NOT_SAMPLED
         part.spans = together
+        self.chosen = part.name
         return SAMPLED
 
 

@@ -96,7 +96,8 @@ class Policy(Protocol):
     """One configured policy; see the module's rules.
 
     It may say more by class attributes: ``needs``, a `Needs`; ``goes_first``, True for
-    one that is asked before the others because it drops.
+    one that is asked before the others because it drops. One that lets a sub-policy
+    choose has ``chosen``, the name of that one after a vote "sampled".
     """
 
     def evaluate(self, trace: Trace, now_ns: int) -> Vote:
