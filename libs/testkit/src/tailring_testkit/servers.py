@@ -91,9 +91,14 @@ class Otelcol:
 
 @contextmanager
 def otelcol(
-    config: Mapping[str, Any], folder: Path, *, place: Place = LOOPBACK
+    config: Mapping[str, Any],
+    folder: Path,
+    *,
+    place: Place = LOOPBACK,
+    options: Sequence[str] = (),
 ) -> Iterator[Otelcol]:
-    """Run the peer with ``config``; a health check is added to it and awaited."""
+    """Run the peer with ``config`` and further command line ``options``; a health
+    check is added to it and awaited."""
     health_port = ports.free_port()
     service = {"telemetry": {"metrics": {"level": "none"}}, **config["service"]}
     service["extensions"] = [*service.get("extensions", []), "health_check/ready"]
@@ -108,7 +113,7 @@ def otelcol(
         yaml.safe_dump({**config, "extensions": extensions, "service": service})
     )
     with running(
-        place.command(binary("otelcol"), "--config", path),
+        place.command(binary("otelcol"), "--config", path, *options),
         log=folder / "otelcol.log",
         ready=http_ok(f"http://{endpoint}/"),
     ) as child:

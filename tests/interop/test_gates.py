@@ -1,0 +1,166 @@
+"""Feature gates do what they do in the real collector.
+
+Both get the same configuration, the same gates and the same spans; what they write
+into the scopes of kept spans must be equal. Each trace has one span a request, and late
+spans are sent when both have decided.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import yaml
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+)
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
+
+from tailring_testkit import otlp, ports, servers, services
+from tailring_testkit.backend import EXPORT_TRACES
+from tailring_testkit.otlp_json import parse_request
+from tailring_testkit.process import http_ok, running
+
+GATES = "--feature-gates=+processor.tailsamplingprocessor.recordpolicy"
+WAIT = "2s"
+BOTH_DECIDED_S = 5
+PLAIN, FAILING, OWN = (bytes([letter]) * 16 for letter in b"abc")
+KEY = "tailsampling.policy"
+CACHE = {"sampled_cache_size": 100}
+
+ALL = {"name": "all", "type": "always_sample"}
+ERRORS = {
+    "name": "errors",
+    "type": "status_code",
+    "status_code": {"status_codes": ["ERROR"]},
+}
+
+
+def _composite(name: str, *parts: dict[str, Any], spans_max: int = 100) -> Any:
+    block = {
+        "max_total_spans_per_second": spans_max,
+        "composite_sub_policy": list(parts),
+    }
+    return {"name": name, "type": "composite", "composite": block}
+
+
+SETS: dict[str, dict[str, Any]] = {
+    "first": {"policies": [ERRORS, ALL]},
+    "cached": {"policies": [ERRORS, ALL], "decision_cache": CACHE},
+    "composite": {"policies": [ALL, _composite("c", ERRORS, ALL)]},
+    "lastcomposite": {
+        "policies": [_composite("c", ERRORS), _composite("d", ALL)],
+        "decision_cache": CACHE,
+    },
+    "spent": {"policies": [_composite("c", ALL, spans_max=0), ALL]},
+}
+
+
+def _config(port: int, folder: Path) -> dict[str, Any]:
+    endpoint = {"endpoint": f"127.0.0.1:{port}"}
+    return {
+        "receivers": {"otlp": {"protocols": {"grpc": endpoint}}},
+        "processors": {
+            f"tail_sampling/{name}": {"decision_wait": WAIT, **keys}
+            for name, keys in SETS.items()
+        },
+        "exporters": {
+            f"file/{name}": {
+                "path": str(folder / f"{name}.jsonl"),
+                "flush_interval": "100ms",
+            }
+            for name in SETS
+        },
+        "service": {
+            "telemetry": {"metrics": {"level": "none"}},
+            "pipelines": {
+                f"traces/{name}": {
+                    "receivers": ["otlp"],
+                    "processors": [f"tail_sampling/{name}"],
+                    "exporters": [f"file/{name}"],
+                }
+                for name in SETS
+            },
+        },
+    }
+
+
+@contextmanager
+def _ours(config: dict[str, Any], folder: Path) -> Iterator[None]:
+    health = f"127.0.0.1:{ports.free_port()}"
+    config["extensions"] = {"health_check": {"endpoint": health}}
+    config["service"]["extensions"] = ["health_check"]
+    path = folder / "sampler.yaml"
+    path.write_text(yaml.safe_dump(config))
+    with running(
+        [services.command("tailring-sampler"), "run", "--config", path, GATES],
+        log=folder / "sampler.log",
+        ready=http_ok(f"http://{health}/readyz"),
+    ):
+        yield
+
+
+def _request(trace_id: bytes, span_id: bytes) -> bytes:
+    span = otlp.span(trace_id, span_id, status=2 if trace_id == FAILING else 0)
+    scope = ScopeSpans(spans=[span], schema_url="of the scope")
+    scope.scope.name = "library"
+    if trace_id == OWN:
+        old = KeyValue(key=KEY, value=AnyValue(string_value="what was there"))
+        scope.scope.attributes.append(old)
+    resource = ResourceSpans(scope_spans=[scope])
+    return ExportTraceServiceRequest(resource_spans=[resource]).SerializeToString()
+
+
+def _send(port: int, span_id: bytes) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        export: grpc.UnaryUnaryMultiCallable[bytes, bytes]
+        export = channel.unary_unary(EXPORT_TRACES)
+        for trace_id in (PLAIN, FAILING, OWN):
+            export(_request(trace_id, span_id), timeout=30)
+
+
+Written = dict[tuple[bytes, bytes], tuple[str, list[tuple[str, str]]]]
+
+
+def _written(path: Path) -> Written:
+    """Name and attributes of the scope of each span that was kept."""
+    lines = path.read_text().splitlines()
+    found: Written = {}
+    for resource in otlp.join_messages(map(parse_request, lines)).resource_spans:
+        for scope in resource.scope_spans:
+            attributes = sorted(
+                (one.key, str(one.value).strip()) for one in scope.scope.attributes
+            )
+            for span in scope.spans:
+                found[span.trace_id, span.span_id] = (scope.scope.name, attributes)
+    return found
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """What the collector kept, then what we kept: a file for each set of policies."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("theirs", "ours")]
+    taken = ports.free_ports(2)
+    theirs, ours = map(_config, taken, folders)
+    with ExitStack() as stack:
+        stack.enter_context(servers.otelcol(theirs, folders[0], options=[GATES]))
+        stack.enter_context(_ours(ours, folders[1]))
+        for span_id in (b"in time.", b"too late"):
+            for port in taken:
+                _send(port, span_id)
+            time.sleep(BOTH_DECIDED_S)
+    return folders
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_scopes_get_the_same_attributes(folders: list[Path], name: str) -> None:
+    """Policy, composite policy and cached decision are those of the collector."""
+    theirs, ours = (_written(folder / f"{name}.jsonl") for folder in folders)
+    assert len(theirs) == 6
+    assert ours == theirs
