@@ -36,7 +36,11 @@ from tailring_otlpwire.scope_attributes import text_value as scope_text
 from tailring_otlpwire.scope_attributes import with_scope_attributes
 from tailring_otlpwire.split import split
 from tailring_otlpwire.split_by import Split, routing_keys, split_by
-from tailring_otlpwire.trace_context import any_sampled_flag, trace_states
+from tailring_otlpwire.trace_context import (
+    any_sampled_flag,
+    trace_states,
+    with_trace_states,
+)
 from tailring_otlpwire.validate import count, count_spans, validate
 
 COMPILED: bool = not str(_fields.__file__).endswith(".py")
@@ -78,4 +82,5 @@ __all__ = [
     "unmarked",
     "validate",
     "with_scope_attributes",
+    "with_trace_states",
 ]
