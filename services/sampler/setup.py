@@ -8,6 +8,7 @@ HOT = [
     "src/tailring_sampler/fnv.py",
     "src/tailring_sampler/record.py",
     "src/tailring_sampler/timewheel.py",
+    "src/tailring_sampler/sizeclasses.py",
     "src/tailring_sampler/tracebuffer.py",
     "src/tailring_sampler/judge.py",
     "src/tailring_sampler/sampler.py",

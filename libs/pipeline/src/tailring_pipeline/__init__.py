@@ -30,6 +30,7 @@ from tailring_pipeline.fan_out import FanOut, branches_of, fan_out
 from tailring_pipeline.file_storage import FileStorage, Worker, file_storage_of
 from tailring_pipeline.file_storage_config import FILE_STORAGE, FileStorageConfig
 from tailring_pipeline.halving import SPLIT_REASONS, Halving, is_suspect
+from tailring_pipeline.memory import memory_total_bytes
 from tailring_pipeline.memory_limiter import MemoryLimiter, MemorySettings
 from tailring_pipeline.memory_limiter_config import MemoryLimiterConfig
 from tailring_pipeline.nop import NopConfig, NopExporter
@@ -121,5 +122,6 @@ __all__ = [
     "fan_out",
     "file_storage_of",
     "is_suspect",
+    "memory_total_bytes",
     "per_signal",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from importlib.metadata import version as version_of
 
 from tailring_otlpio import Assembly, Makers, Part
 from tailring_otlpwire import COMPILED
-from tailring_pipeline import Consumer
+from tailring_pipeline import Consumer, memory_total_bytes
 from tailring_runtime import lifecycle
 from tailring_runtime.config import CollectorConfig, ComponentId, Loaded, switch
 from tailring_runtime.feed import Feed
@@ -24,9 +25,11 @@ from tailring_sampler.components import registry
 from tailring_sampler.config import TailSamplingConfig
 from tailring_sampler.processor import ProcessorSettings, TailSamplingProcessor
 
-__all__ = ["assemble", "follow", "run", "version"]
+__all__ = ["assemble", "follow", "memory_share", "run", "version"]
 
 NAME = "tailring-sampler"
+# Part of the memory of the process that all tail sampling may take by default.
+MEMORY_SHARE = 2
 
 
 def version() -> str:
@@ -67,6 +70,7 @@ def assemble(
     """
     shown = pages or Pages()
     add_pipeline_page(shown, config=config, metrics=metrics)
+    memory_max_bytes = memory_share(config)
 
     def sampling(
         component: ComponentId, model: TailSamplingConfig, consumer: Consumer
@@ -76,7 +80,7 @@ def assemble(
             consumer=consumer,
             metrics=metrics,
             name=component,
-            settings=ProcessorSettings(gates=gates),
+            settings=ProcessorSettings(memory_max_bytes=memory_max_bytes, gates=gates),
         )
 
     makers = Makers(
@@ -84,6 +88,21 @@ def assemble(
         extensions={ZPagesConfig: zpages_of(shown)},
     )
     return Assembly(config, metrics=metrics, makers=makers)
+
+
+def memory_share(
+    config: CollectorConfig, total_bytes: Callable[[], int] = memory_total_bytes
+) -> int:
+    """The memory of each tail sampling processor whose block names none.
+
+    Raises OSError or ValueError where the memory of the process cannot be read.
+    """
+    instances = sum(
+        isinstance(config.processors[one], TailSamplingConfig)
+        for pipeline in config.service.pipelines.values()
+        for one in pipeline.processors
+    )
+    return total_bytes() // MEMORY_SHARE // max(instances, 1)
 
 
 def follow(assembly: Assembly, health: Health) -> None:

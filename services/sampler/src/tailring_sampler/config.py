@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     SerializeAsAny,
+    field_validator,
     model_validator,
 )
 
@@ -29,10 +30,11 @@ from tailring_sampler.judge import NamedPolicy
 from tailring_sampler.policy_blocks import PolicyBlock, problem, read_policy
 from tailring_sampler.tracebuffer import ROOT_WAIT_OFF, WAITS_MAX
 
-__all__ = ["DecisionCacheConfig", "TailSamplingConfig"]
+__all__ = ["DecisionCacheConfig", "MemoryConfig", "TailSamplingConfig"]
 
 SECOND_NS = 1_000_000_000
 SHARDS_MAX = 256
+MEMORY_LEAST = 16 << 20
 # Traces are held in memory; and deadlines are 64-bit numbers of nanoseconds.
 DECISION_WAIT_LIMIT = 24 * 3600 * SECOND_NS
 
@@ -98,6 +100,33 @@ class DecisionCacheConfig(ConfigModel):
     )
 
 
+class MemoryConfig(ConfigModel):
+    """``memory``, ours: a bound on what is held in bytes, whatever the traces are."""
+
+    max_bytes: Int = Field(
+        default=0,
+        ge=0,
+        description="What pending traces, decisions and kept traces on their way may"
+        " take together. 0: half of what the process may use (its cgroup's limit, else"
+        " the machine), divided among all tail_sampling processors of the file.",
+    )
+    eviction: Literal["drop", "decide"] = Field(
+        default="decide",
+        description="What becomes of the heaviest and oldest traces when it is not"
+        " enough: judged at once on what is there, or thrown away unjudged.",
+    )
+
+    @field_validator("max_bytes")
+    @classmethod
+    def _enough(cls, max_bytes: int) -> int:
+        if 0 < max_bytes < MEMORY_LEAST:
+            raise ValueError(
+                f"less than {MEMORY_LEAST} (16 MiB): requests and their batches would"
+                " not fit"
+            )
+        return max_bytes
+
+
 class TailSamplingConfig(ConfigModel):
     """The processor ``tail_sampling``."""
 
@@ -129,6 +158,7 @@ class TailSamplingConfig(ConfigModel):
     expected_new_traces_per_sec: Int = Field(
         default=0, ge=0, description="A hint of capacity; nothing depends on it."
     )
+    memory: MemoryConfig = Field(default_factory=MemoryConfig)
     decision_cache: DecisionCacheConfig = Field(default_factory=DecisionCacheConfig)
     sample_on_first_match: Bool = Field(
         default=False, description="Ask no further policy once one keeps the trace."

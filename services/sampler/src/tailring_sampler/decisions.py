@@ -11,12 +11,18 @@ Pure: no clock, no I/O. It does not know what is done with late spans.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from cachetools import Cache, LRUCache
 
 from tailring_sampler.doors import Decision
 
 __all__ = ["DecisionMemory"]
+
+
+# What a remembered decision costs: its id, and its place in the cache, its order and
+# the set beside it. As measured.
+ENTRY_BYTES: Final = 320
 
 
 class DecisionMemory:
@@ -26,6 +32,12 @@ class DecisionMemory:
         self._sampled = _cache(sampled_max)
         self._not_sampled = _cache(not_sampled_max)
         self.enabled = self._sampled is not None or self._not_sampled is not None
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory that all of it takes, in about."""
+        caches = (self._sampled, self._not_sampled)
+        return ENTRY_BYTES * sum(len(c.ids) for c in caches if c is not None)
 
     def lookup(self, trace_id: bytes) -> Decision | None:
         """The decision on a trace, if it is remembered here."""
@@ -51,6 +63,14 @@ class DecisionMemory:
             return False
         cache[trace_id] = decision
         return True
+
+    def forget_one(self) -> bool:
+        """Forget what was not used for longest, kept ones last; False without any."""
+        for cache in (self._not_sampled, self._sampled):
+            if cache is not None and len(cache.ids) > 0:
+                cache.popitem()
+                return True
+        return False
 
     def items(self) -> Iterator[tuple[bytes, Decision]]:
         """Everything remembered; does not count as a use."""

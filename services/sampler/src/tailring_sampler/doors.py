@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["Decision", "Door"]
+__all__ = ["JUDGED", "Decision", "Door"]
 
 
 class Decision(Enum):
@@ -27,12 +27,16 @@ class Door(Enum):
 
     # Judged on time, whole as far as it arrived.
     DECIDED = "decided"
+    # Judged before its time because memory was short.
+    DECIDED_EARLY_PRESSURE = "decided_early_pressure"
     # Judged before its time because the process stops.
     DECIDED_EARLY_SHUTDOWN = "decided_early_shutdown"
     # Came after the decision and followed it.
     LATE = "late"
     # The oldest, pushed out by `num_traces` before it was judged.
     EVICTED = "evicted"
+    # Among the heaviest, thrown away unjudged because memory was short.
+    EVICTED_PRESSURE = "evicted_pressure"
     # Given to another sampler, which owns the trace now.
     HANDED_OFF = "handed_off"
     # `drop_pending_traces_on_shutdown` threw it away.
@@ -41,3 +45,7 @@ class Door(Enum):
     ABANDONED = "abandoned"
 
     __hash__ = object.__hash__
+
+
+# The doors at which the policies were asked.
+JUDGED = (Door.DECIDED, Door.DECIDED_EARLY_PRESSURE, Door.DECIDED_EARLY_SHUTDOWN)

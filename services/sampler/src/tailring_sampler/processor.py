@@ -7,6 +7,9 @@ release's. Rules:
   while the release is full and once the stage is closed; then nothing was taken.
 * A tick judges what is due in slices of a few milliseconds with the event loop running
   in between, so that ingest never stalls behind a burst of decisions.
+* Above the memory budget the heaviest traces are judged or thrown away before more is
+  taken. A quarter of ``memory.max_bytes``, at most 64 MiB, is for kept traces on their
+  way; the sampler has the rest.
 * While the release is full nothing is judged: pending traces wait, new ones are refused
   at the door, and nothing is lost.
 * A tick that fails is logged and the next one is tried; when they go on failing, or the
@@ -21,7 +24,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from traceback import format_exception_only
 
 from tailring_otlpwire import WireError
@@ -38,7 +41,7 @@ from tailring_sampler.gates import COUNT_SPANS, RECORD_POLICY
 from tailring_sampler.judge import Judge
 from tailring_sampler.recording import PolicyRecorder
 from tailring_sampler.release import Release, ReleaseSettings
-from tailring_sampler.sampler import Sampler
+from tailring_sampler.sampler import MEMORY_UNBOUNDED, MemoryBudget, Sampler
 from tailring_sampler.telemetry import SamplerTelemetry
 from tailring_sampler.tracebuffer import TraceBuffer
 
@@ -57,13 +60,21 @@ FAILED_TICKS_MAX = 10
 RETRY_AFTER_S = 1.0
 
 
+# Part of the memory that kept traces may take while they wait for their delivery.
+RELEASE_SHARE = 4
+
+
 def build_sampler(
     config: TailSamplingConfig,
     *,
     label_prefix: str = "",
     gates: AbstractSet[str] = frozenset(),
+    memory_max_bytes: int = MEMORY_UNBOUNDED,
 ) -> Sampler:
-    """The pure sampler that a configuration describes, with those gates on."""
+    """The pure sampler that a configuration describes.
+
+    ``gates`` are on, and it may use ``memory_max_bytes``.
+    """
     buffer = TraceBuffer(
         traces_max=config.num_traces,
         wait_ns=config.wait_ns,
@@ -82,7 +93,10 @@ def build_sampler(
         not_sampled_max=config.decision_cache.non_sampled_cache_size,
     )
     recorder = PolicyRecorder() if RECORD_POLICY in gates else None
-    return Sampler(buffer, judge, memory, recorder=recorder)
+    budget = MemoryBudget(
+        memory_max_bytes, evict_undecided=config.memory.eviction == "drop"
+    )
+    return Sampler(buffer, judge, memory, recorder=recorder, budget=budget)
 
 
 # Wall time, because `composite` counts by Unix seconds as upstream does; but it goes on
@@ -99,11 +113,13 @@ def steady_clock_ns() -> int:
 class ProcessorSettings:
     """What a developer passes: limits of the release, the clock, who hears of exports.
 
+    ``memory_max_bytes`` is what holds when the configuration names none.
     ``on_delivered`` is called with trace ids when the next consumer has taken them;
     ``gates`` are the feature gates that are on.
     """
 
     release: ReleaseSettings = field(default_factory=ReleaseSettings)
+    memory_max_bytes: int = MEMORY_UNBOUNDED
     clock_ns: Callable[[], int] = steady_clock_ns
     on_delivered: Callable[[Sequence[bytes]], None] | None = None
     gates: AbstractSet[str] = frozenset()
@@ -130,9 +146,16 @@ class TailSamplingProcessor:
         self.name = str(name)
         self._log = get_logger(processor=str(name))
         prefix = f"{name.name}." if name.name else ""
-        self.sampler = build_sampler(config, label_prefix=prefix, gates=settings.gates)
+        memory_max_bytes = config.memory.max_bytes or settings.memory_max_bytes
+        release = _with_share(settings.release, memory_max_bytes)
+        self.sampler = build_sampler(
+            config,
+            label_prefix=prefix,
+            gates=settings.gates,
+            memory_max_bytes=memory_max_bytes - release.held_bytes_max,
+        )
         self.release = Release(
-            settings.release,
+            release,
             consumer=consumer,
             metrics=metrics,
             processor=str(name),
@@ -147,7 +170,11 @@ class TailSamplingProcessor:
         self._terminated = False
 
     async def consume(self, batch: Batch) -> None:
-        """Hold the spans of the batch; returns when they are held. Never waits."""
+        """Hold the spans of the batch; returns when they are held.
+
+        Waits for nobody; it only lets the event loop run while it makes room.
+        """
+        await self._relieve()
         if self._closed:
             raise Refused("draining", "the sampler is stopping")
         if self.release.full:
@@ -162,6 +189,7 @@ class TailSamplingProcessor:
             raise Rejected("malformed", str(error)) from error
         for trace in kept:
             self.release.offer(trace)
+        await self._relieve()
 
     @property
     def loss(self) -> Loss:
@@ -232,12 +260,29 @@ class TailSamplingProcessor:
             if now_ns - slice_ns >= SLICE_NS:
                 await asyncio.sleep(0)
                 slice_ns = self._clock_ns()
+        await self._relieve()
         self._log_errors()
         self._telemetry.tick(self._clock_ns() - begun_ns)
 
     def _goes_on(self, now_ns: int) -> bool:
         blocked = self.release.full or self._terminated
         return not blocked and self.sampler.is_due(now_ns)
+
+    async def _relieve(self) -> None:
+        """Make room until the memory suffices, the release is full or nothing goes."""
+        slice_ns = self._clock_ns()
+        while self.sampler.pressed and not (self.release.full or self._terminated):
+            now_ns = self._clock_ns()
+            if now_ns - slice_ns >= SLICE_NS:
+                await asyncio.sleep(0)
+                slice_ns = self._clock_ns()
+                continue
+            # One by one: a giant trace alone can fill the release.
+            done, kept = self.sampler.relieve(now_ns, traces_max=1)
+            for trace in kept:
+                self.release.offer(trace)
+            if not done:
+                return
 
     def check_invariants(self) -> None:
         """Assert that no span is lost between the parts. Slow: for tests."""
@@ -277,3 +322,10 @@ class TailSamplingProcessor:
         for name, count, newest in self.sampler.judge.take_failures():
             # At most once a tick, whatever the traces are.
             self._log.warning(newest, policy=name, times=count)
+
+
+def _with_share(settings: ReleaseSettings, memory_max_bytes: int) -> ReleaseSettings:
+    """The settings of the release, in its part of the memory."""
+    share_bytes = memory_max_bytes // RELEASE_SHARE
+    held_bytes_max = min(settings.held_bytes_max, share_bytes)
+    return replace(settings, held_bytes_max=held_bytes_max)

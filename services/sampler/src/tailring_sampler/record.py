@@ -16,7 +16,7 @@ from mypy_extensions import i64, mypyc_attr
 from tailring_otlpwire import Piece, TraceSummary
 from tailring_sampler.doors import Decision
 
-__all__ = ["NEVER", "NOWHERE", "READY", "TraceRecord"]
+__all__ = ["NEVER", "NOWHERE", "NO_CLASS", "PART_BYTES", "READY", "TraceRecord"]
 
 # Pieces are joined while the first is smaller than this; more would copy too much.
 JOIN_BYTES_MAX: Final = 4096
@@ -24,6 +24,13 @@ JOIN_BYTES_MAX: Final = 4096
 # Values of `TraceRecord.slot` that are no slot number of the time wheel.
 READY: Final = -1  # among the due records
 NOWHERE: Final = -2  # neither in the wheel nor due: held, or no longer pending
+
+# `TraceRecord.size_class` of a record that is in no size class.
+NO_CLASS: Final = -1
+
+# What a piece costs beside its bytes: three slots in the list, the bytes object and
+# what the allocator adds to it.
+PART_BYTES: Final = 112
 
 # A deadline that no clock reaches.
 NEVER: Final = 2**63 - 1
@@ -46,6 +53,7 @@ class TraceRecord:
         "live",
         "parts",
         "root_due_ns",
+        "size_class",
         "slot",
         "summary",
         "trace_id",
@@ -64,6 +72,8 @@ class TraceRecord:
         # When the wait after its root ends; NEVER without a root or such a wait.
         self.root_due_ns: i64 = NEVER
         self.slot: i64 = NOWHERE
+        # Where the valid entry among the size classes is.
+        self.size_class: i64 = NO_CLASS
         self.decided_ns: i64 = 0
         self.decision: Decision = _PENDING
         # Kept past its deadline until it is let go.
@@ -75,6 +85,16 @@ class TraceRecord:
     def size_bytes(self) -> int:
         """The encoded spans, and the headers that came with this trace first."""
         return self.summary.byte_count + self.header_bytes
+
+    @property
+    def part_count(self) -> int:
+        """The pieces as they are held, joined where they could be."""
+        return len(self.parts) // 3
+
+    @property
+    def weight_bytes(self) -> int:
+        """What letting go of the trace would free, about."""
+        return self.size_bytes + PART_BYTES * self.part_count
 
     @property
     def pieces(self) -> list[Piece]:
@@ -109,6 +129,7 @@ class TraceRecord:
         self.header_bytes = 0
         self.summary = _NO_SUMMARY
         self.slot = NOWHERE
+        self.size_class = NO_CLASS
 
 
 # Shared by all decided records, so that they cost no summary of their own.

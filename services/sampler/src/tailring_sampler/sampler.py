@@ -6,6 +6,9 @@ Binds the trace buffer, the judge and the decision memory together. Rules:
   (traces to export) is returned, never done here.
 * The decision memory is asked before anything else, then the live map: a late span
   follows the decision on its trace and is never judged alone.
+* Above its budget of memory the sampler is `pressed`; its owner then calls `relieve`,
+  which judges or throws away the heaviest traces, as the budget says. When
+  nothing is pending any more, decisions are forgotten, so that it always ends.
 * A trace whose decision went into the memory leaves the live map and makes room there.
 
 It does not know who sends, who receives, and when anything is called.
@@ -18,16 +21,21 @@ from typing import Final
 
 from tailring_otlpwire import HeaderCache, Piece, TraceSlice, group
 from tailring_sampler.decisions import DecisionMemory
-from tailring_sampler.doors import Decision, Door
+from tailring_sampler.doors import JUDGED, Decision, Door
 from tailring_sampler.judge import Judge, Verdict
 from tailring_sampler.record import TraceRecord
 from tailring_sampler.recording import PolicyRecorder
 from tailring_sampler.tracebuffer import HandedTrace, TraceBuffer
 
-__all__ = ["KeptTrace", "Sampler"]
+__all__ = ["MEMORY_UNBOUNDED", "KeptTrace", "MemoryBudget", "Sampler"]
 
 # Distinct resource and scope headers that traces share; a fleet has some thousand pods.
 HEADERS_MAX: Final = 16_384
+# Share of the budget that they may take: two generations of a sixteenth.
+HEADERS_SHARE: Final = 16
+HEADERS_BYTES_MAX: Final = 32 << 20
+# A budget that nothing exceeds.
+MEMORY_UNBOUNDED: Final = 1 << 62
 SECOND_NS: Final = 1_000_000_000
 
 _PENDING: Final = Decision.PENDING
@@ -53,6 +61,17 @@ class KeptTrace:
         self.policy = policy
 
 
+class MemoryBudget:
+    """What a sampler may hold, and what becomes of the heaviest traces above it.
+
+    With ``evict_undecided`` they are thrown away, else judged on what is there.
+    """
+
+    def __init__(self, max_bytes: int, *, evict_undecided: bool = False) -> None:
+        self.max_bytes = max_bytes
+        self.evict_undecided = evict_undecided
+
+
 class Sampler:
     """See the module's rules. One owner, never awaited."""
 
@@ -63,6 +82,7 @@ class Sampler:
         memory: DecisionMemory,
         *,
         recorder: PolicyRecorder | None = None,
+        budget: MemoryBudget | None = None,
     ) -> None:
         self.buffer = buffer
         self.judge = judge
@@ -75,8 +95,23 @@ class Sampler:
         # Ages in whole seconds -> how often, until the shell takes them.
         self.late_ages_s: dict[int, int] = {}
         self.removal_ages_s: dict[int, int] = {}
-        self.headers = HeaderCache(HEADERS_MAX)
-        self._door = Door.DECIDED
+        self.budget = budget or MemoryBudget(MEMORY_UNBOUNDED)
+        headers_bytes_max = self.budget.max_bytes // HEADERS_SHARE
+        self.headers = HeaderCache(
+            HEADERS_MAX, bytes_max=min(HEADERS_BYTES_MAX, headers_bytes_max)
+        )
+        self._due_door = Door.DECIDED
+
+    @property
+    def memory_bytes(self) -> int:
+        """What is held, in about: traces, decisions, headers and bookkeeping."""
+        remembered = self.memory.memory_bytes
+        return self.buffer.memory_bytes + self.headers.size_bytes + remembered
+
+    @property
+    def pressed(self) -> bool:
+        """Whether more is held than there is memory for."""
+        return self.memory_bytes > self.budget.max_bytes
 
     def ingest(self, payload: bytes, now_ns: int) -> list[KeptTrace]:
         """Take one request; returns late spans of kept traces, to be exported now.
@@ -101,20 +136,33 @@ class Sampler:
         do not mean that no more are due, `is_due` says so.
         """
         records = self.buffer.take_due(now_ns, traces_max)
-        kept: list[KeptTrace] = []
-        for at, verdict in enumerate(self.judge.judge(records, now_ns)):
-            decision = verdict.decision
-            self.decisions[decision] += 1
-            trace = self._finish(records[at], decision, door=self._door, now_ns=now_ns)
-            if trace is not None:
-                trace.policy = verdict.policy
-                self._record(trace, verdict)
-                kept.append(trace)
+        kept = self._judge(records, door=self._due_door, now_ns=now_ns)
         return len(records), kept
+
+    def relieve(self, now_ns: int, *, traces_max: int) -> tuple[int, list[KeptTrace]]:
+        """Let go of at most ``traces_max`` of the heaviest traces while `pressed`.
+
+        Returns how many records went, 0 when nothing more can, and the kept traces.
+        """
+        kept: list[KeptTrace] = []
+        done = 0
+        while done < traces_max and self.pressed:
+            record = self.buffer.take_heaviest()
+            if record is None:
+                if not self.buffer.forget_oldest() and not self.memory.forget_one():
+                    break
+            elif self.budget.evict_undecided:
+                _count(self.removal_ages_s, (now_ns - record.first_ns) // SECOND_NS)
+                self.buffer.discard(record, Door.EVICTED_PRESSURE)
+            else:
+                door = Door.DECIDED_EARLY_PRESSURE
+                kept += self._judge([record], door=door, now_ns=now_ns)
+            done += 1
+        return done, kept
 
     def expire_all(self, now_ns: int) -> None:
         """Everything held is due now: the process stops."""
-        self._door = Door.DECIDED_EARLY_SHUTDOWN
+        self._due_door = Door.DECIDED_EARLY_SHUTDOWN
         self.buffer.expire_all(now_ns)
 
     def discard_pending(self, door: Door) -> int:
@@ -153,10 +201,9 @@ class Sampler:
     def check_invariants(self) -> None:
         """Assert that all counters balance. Slow: for tests and simulation."""
         self.buffer.check_invariants()
-        judged = (Door.DECIDED, Door.DECIDED_EARLY_SHUTDOWN)
         left = self.buffer.traces_left
         for decision in (Decision.SAMPLED, Decision.NOT_SAMPLED, Decision.DROPPED):
-            by_door = sum(left.get((door, decision), 0) for door in judged)
+            by_door = sum(left.get((door, decision), 0) for door in JUDGED)
             assert by_door == self.decisions[decision]
 
     def _take(
@@ -203,6 +250,20 @@ class Sampler:
         self.memory.tell_policy(trace.trace_id, name)
         pieces = self._recorder.judged(trace.pieces, name, verdict.sub_policy)
         trace.pieces = pieces
+
+    def _judge(
+        self, records: list[TraceRecord], *, door: Door, now_ns: int
+    ) -> list[KeptTrace]:
+        kept: list[KeptTrace] = []
+        for at, verdict in enumerate(self.judge.judge(records, now_ns)):
+            decision = verdict.decision
+            self.decisions[decision] += 1
+            trace = self._finish(records[at], decision, door=door, now_ns=now_ns)
+            if trace is not None:
+                trace.policy = verdict.policy
+                self._record(trace, verdict)
+                kept.append(trace)
+        return kept
 
     def _finish(
         self, record: TraceRecord, decision: Decision, *, door: Door, now_ns: int

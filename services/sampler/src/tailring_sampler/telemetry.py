@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tailring_runtime.metrics import Counter, Gauge, Histogram, Metrics, MetricSpec
-from tailring_sampler.doors import Decision, Door
+from tailring_sampler.doors import JUDGED, Decision, Door
 from tailring_sampler.judge import PolicyTally
 from tailring_sampler.sampler import Sampler
 
@@ -99,7 +99,8 @@ EXECUTION_TIME = MetricSpec(
 DROPPED_TOO_EARLY = MetricSpec(
     _UPSTREAM + "sampling_trace_dropped_too_early",
     "counter",
-    "Traces pushed out undecided by num_traces; any growth: raise num_traces.",
+    "Traces pushed out undecided, by num_traces (any growth: raise it) or, with"
+    " memory.eviction: drop, by memory.max_bytes.",
     unit="{traces}",
 )
 LIVE_TRACES = MetricSpec(
@@ -158,13 +159,27 @@ HEADERS_HELD = MetricSpec(
     unit="By",
     labels=("processor",),
 )
+MEMORY_USED = MetricSpec(
+    _OWN + "memory_used_bytes",
+    "gauge",
+    "Memory of pending traces, decisions and headers, with what keeping them costs.",
+    unit="By",
+    labels=("processor",),
+)
+MEMORY_BUDGET = MetricSpec(
+    _OWN + "memory_budget_bytes",
+    "gauge",
+    "What memory_used_bytes may reach before the heaviest traces have to go.",
+    unit="By",
+    labels=("processor",),
+)
 
 SPECS = (
     VOTES, VOTES_IN_SPANS, DECISIONS, CACHE_ANSWERS, NEW_TRACES, TICK_DURATION,
     LATE_AGE, REMOVAL_AGE,
     EVALUATION_ERRORS, EXECUTIONS, EXECUTION_TIME, DROPPED_TOO_EARLY, LIVE_TRACES,
     SPANS_RECEIVED, SPANS_LEFT, TRACES_LEFT, SPANS_HELD, TRACES_PENDING, BYTES_HELD,
-    HEADERS_HELD,
+    HEADERS_HELD, MEMORY_USED, MEMORY_BUDGET,
 )  # fmt: skip
 
 _DECISIONS = (Decision.SAMPLED, Decision.NOT_SAMPLED, Decision.DROPPED)
@@ -285,12 +300,15 @@ class SamplerTelemetry:
                 self._follow(TRACES_LEFT, traces_left, **labels)
 
     def _follow_holdings(self) -> None:
-        buffer, headers = self._sampler.buffer, self._sampler.headers
+        sampler = self._sampler
+        buffer, headers = sampler.buffer, sampler.headers
         holdings: tuple[tuple[MetricSpec, Callable[[], int]], ...] = (
             (SPANS_HELD, lambda: buffer.spans_held),
             (TRACES_PENDING, lambda: buffer.traces_pending),
             (BYTES_HELD, lambda: buffer.bytes_held),
             (HEADERS_HELD, lambda: headers.size_bytes),
+            (MEMORY_USED, lambda: sampler.memory_bytes),
+            (MEMORY_BUDGET, lambda: sampler.budget.max_bytes),
         )
         for spec, read in holdings:
             gauge = self._metrics.gauge(spec, processor=self._processor)
@@ -304,7 +322,7 @@ def _at(counts: dict[tuple[Door, Decision], int], key: tuple[Door, Decision]) ->
 
 
 def _possible(door: Door, decision: Decision) -> bool:
-    judged = door in (Door.DECIDED, Door.DECIDED_EARLY_SHUTDOWN, Door.LATE)
+    judged = door in JUDGED or door is Door.LATE
     return judged == (decision is not Decision.PENDING)
 
 
@@ -313,7 +331,9 @@ def _sampled(decision: Decision) -> str:
 
 
 def _evicted(sampler: Sampler) -> int:
-    return sampler.buffer.traces_left.get((Door.EVICTED, Decision.PENDING), 0)
+    left = sampler.buffer.traces_left
+    doors = (Door.EVICTED, Door.EVICTED_PRESSURE)
+    return sum(left.get((door, Decision.PENDING), 0) for door in doors)
 
 
 def _errors(sampler: Sampler) -> int:

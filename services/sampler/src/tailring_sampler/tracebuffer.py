@@ -13,13 +13,16 @@ Rules:
   a span without a parent, if that is earlier. Later roots delay nothing.
 * At most ``traces_max`` records, pending and decided together (upstream's
   ``num_traces``). A new trace pushes out the oldest by arrival, whatever its state.
+* `memory_bytes` is what all of it costs, bookkeeping included. `add` never lets go of
+  anything for its sake: the owner takes the heaviest when it is too much.
 * spans received = spans held + spans left by each door, after every call; and traces
   received = traces pending + traces left by each door.
 
 How it works: a dict from trace id to record, a FIFO of records in order of arrival for
-eviction, and the time wheel for deadlines. Nothing is searched for in the FIFO: a
-record that left the map leaves its entry behind, which is recognised when it comes up,
-and stale entries are cleared away when they outnumber the others.
+eviction, the time wheel for deadlines, and size classes for the heaviest. Nothing is
+searched for in the FIFO: a record that left the map leaves its entry behind, which is
+recognised when it comes up, and stale entries are cleared away when they outnumber the
+others.
 
 What it does not know: policies, clocks, who sends and who receives.
 """
@@ -34,7 +37,8 @@ from mypy_extensions import i64
 
 from tailring_otlpwire import Piece, TraceSlice, join
 from tailring_sampler.doors import Decision, Door
-from tailring_sampler.record import NOWHERE, TraceRecord
+from tailring_sampler.record import NOWHERE, PART_BYTES, TraceRecord
+from tailring_sampler.sizeclasses import SizeClasses
 from tailring_sampler.timewheel import STALE_MAX, TimeWheel
 
 __all__ = ["ROOT_WAIT_OFF", "WAITS_MAX", "Arrivals", "HandedTrace", "TraceBuffer"]
@@ -43,6 +47,13 @@ __all__ = ["ROOT_WAIT_OFF", "WAITS_MAX", "Arrivals", "HandedTrace", "TraceBuffer
 WAITS_MAX: Final = 10
 # The root of a trace does not bring its decision forward.
 ROOT_WAIT_OFF: Final = -1
+
+# What a record costs beside its bytes and pieces, in the map, the FIFO, the time wheel
+# and the size classes; and what a decided one costs in all. As measured.
+PENDING_BYTES: Final = 640
+DECIDED_BYTES: Final = 448
+# What the allocator loses on pieces that grow is one part in so many of their bytes.
+SCRAPS_SHARE: Final = 4
 
 _PENDING: Final = Decision.PENDING
 _SAMPLED: Final = Decision.SAMPLED
@@ -96,20 +107,39 @@ class TraceBuffer:
         # Spans, and each header with the trace that brought it: what many share is
         # counted once, and no more once that trace has left.
         self.bytes_held: int = 0
+        # Pieces of pending traces, as they are held.
+        self.parts_held: int = 0
         self.spans_left: dict[tuple[Door, Decision], int] = {}
         self.traces_left: dict[tuple[Door, Decision], int] = {}
         self._live: dict[bytes, TraceRecord] = {}
         self._fifo: deque[TraceRecord] = deque()
         self._wheel: TimeWheel = TimeWheel()
+        self._sizes: SizeClasses = SizeClasses()
 
     @property
     def traces_live(self) -> int:
         """Records in the live map, pending and decided."""
         return len(self._live)
 
+    @property
+    def memory_bytes(self) -> int:
+        """The memory that all records take, pending and decided, in about."""
+        decided = len(self._live) - self.traces_pending
+        return (
+            self.bytes_held
+            + self.bytes_held // SCRAPS_SHARE
+            + self.parts_held * PART_BYTES
+            + self.traces_pending * PENDING_BYTES
+            + decided * DECIDED_BYTES
+        )
+
     def statistics(self) -> dict[str, int]:
         """Sizes of the inner structures, stale entries included."""
-        return {"fifo_entries": len(self._fifo), "wheel_entries": self._wheel.entries}
+        return {
+            "fifo_entries": len(self._fifo),
+            "wheel_entries": self._wheel.entries,
+            "size_entries": self._sizes.entries,
+        }
 
     def get(self, trace_id: bytes) -> TraceRecord | None:
         """The record of a trace, pending or decided."""
@@ -167,6 +197,24 @@ class TraceBuffer:
         """
         return self._wheel.take_due(now_ns, traces_max)
 
+    def take_heaviest(self) -> TraceRecord | None:
+        """A pending record among the heaviest, the oldest of them; None without any.
+
+        It is still pending: the caller decides or discards it before it calls anything
+        else.
+        """
+        return self._sizes.take()
+
+    def forget_oldest(self) -> bool:
+        """Forget the oldest record while none is pending; False without any."""
+        assert self.traces_pending == 0
+        while len(self._fifo) > 0:
+            record = self._fifo.popleft()
+            if record.live:
+                self.forget(record)
+                return True
+        return False
+
     def expire_all(self, now_ns: int) -> None:
         """Make every pending record due now, held or not, oldest first."""
         pending = [r for r in self._live.values() if r.decision is _PENDING]
@@ -184,6 +232,7 @@ class TraceBuffer:
         record.release()
         record.decision = decision
         record.decided_ns = now_ns
+        self._tidy_pending()
         return pieces
 
     def forget(self, record: TraceRecord) -> None:
@@ -215,7 +264,7 @@ class TraceBuffer:
         record.release()
         del self._live[record.trace_id]
         self._tidy_fifo()
-        self._wheel.tidy(self.traces_pending)
+        self._tidy_pending()
 
     def give_up(self, trace_id: bytes, now_ns: int) -> HandedTrace | None:
         """Hand a pending trace out, encoded; None when it is not pending here."""
@@ -251,7 +300,9 @@ class TraceBuffer:
         assert all(record.live for record in self._live.values())
         for record in self._live.values():
             assert record.decision is _PENDING or len(record.parts) == 0
+        assert self.parts_held == sum(r.part_count for r in pending)
         self._wheel.check_invariants(pending)
+        self._sizes.check_invariants(pending)
 
     def _open(
         self, trace_id: bytes, first_ns: i64, now_ns: int, arrivals: Arrivals
@@ -281,8 +332,11 @@ class TraceBuffer:
         self.bytes_held += part.byte_count + part.header_bytes
         record.header_bytes += part.header_bytes
         record.summary.add(part)
+        parts_before = record.part_count
         for piece in part.pieces:
             record.append(piece)
+        self.parts_held += record.part_count - parts_before
+        self._sizes.note(record)
 
     def _schedule(self, record: TraceRecord) -> None:
         due_ns: i64 = record.first_ns + self.wait_ns
@@ -291,7 +345,11 @@ class TraceBuffer:
             due_ns = min(record.last_ns + self.wait_ns, last_due_ns)
         due_ns = min(due_ns, record.root_due_ns)
         self._wheel.schedule(record, due_ns)
+        self._tidy_pending()
+
+    def _tidy_pending(self) -> None:
         self._wheel.tidy(self.traces_pending)
+        self._sizes.tidy(self.traces_pending)
 
     def _tidy_fifo(self) -> None:
         if len(self._fifo) > 2 * len(self._live) + STALE_MAX:
@@ -301,6 +359,7 @@ class TraceBuffer:
         spans = record.summary.span_count
         self.spans_held -= spans
         self.bytes_held -= record.summary.byte_count + record.header_bytes
+        self.parts_held -= record.part_count
         self.traces_pending -= 1
         key = (door, decision)
         self.spans_left[key] = self.spans_left.get(key, 0) + spans
