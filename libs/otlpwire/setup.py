@@ -29,6 +29,7 @@ HOT = [
     "src/tailring_otlpwire/keys_identity.py",
     "src/tailring_otlpwire/split_by.py",
     "src/tailring_otlpwire/pieces.py",
+    "src/tailring_otlpwire/canonical_size.py",
     "src/tailring_otlpwire/group.py",
     "src/tailring_otlpwire/join.py",
     "src/tailring_otlpwire/chunk.py",

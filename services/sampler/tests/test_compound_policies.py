@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from services.sampler.tests.test_attribute_policies import keeps, made, trace
 from services.sampler.tests.test_policies import TRACE, held
 
+from tailring_otlpwire import HeaderCache, group
+from tailring_sampler.judge import Judge, NamedPolicy
 from tailring_sampler.policies import Needs, Vote, failures_of, needs_of
 from tailring_sampler.policies.all_of import AllOf, Not
 from tailring_sampler.policies.composite import CompositeConfig
@@ -248,6 +250,26 @@ def test_rate_limiting_spends_a_bucket(
     policy = made("rate_limiting", spans_per_second=rate, burst_capacity=burst)
     said = ["S" if keeps(policy, of_spans(cost)) else "N" for cost in costs]
     assert "".join(said) == kept
+
+
+def test_bytes_limiting_spends_sizes_as_the_collector_counts() -> None:
+    """A trace of one empty span has 42 bytes; sizes are measured if a policy asks,
+    also inside of another one."""
+    block = {"bytes_per_second": 0, "burst_capacity": 84}
+    inside = {"name": "b", "type": "bytes_limiting", "bytes_limiting": block}
+    payload = otlp.request(otlp.span(TRACE, bytes(7) + b"\x01", name=""))
+    for policy in (
+        made("bytes_limiting", **block),
+        made("and", and_sub_policy=[inside]),
+        composite(100, inside),
+    ):
+        judge = Judge([NamedPolicy("p", policy)])
+        assert judge.measures
+        (part,) = group(payload, HeaderCache(1), measured=judge.measures)
+        record = TraceRecord(TRACE, 0)
+        record.summary.add(part)
+        assert [keeps(policy, record) for _ in range(3)] == [True, True, False]
+    assert not Judge([NamedPolicy("p", made("and", and_sub_policy=[YES]))]).measures
 
 
 def test_the_bucket_fills_with_time() -> None:

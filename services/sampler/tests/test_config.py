@@ -228,7 +228,6 @@ def test_what_cannot_be_honoured_is_refused(
         ),
         (policy("latencyy"), "did you mean 'latency'"),
         ({"name": "p"}, 'policy evaluator for "p": unknown sampling policy type '),
-        (policy("bytes_limiting"), "bytes_limiting is not in this version"),
         (policy("status_code"), "expected at least one status code to filter on"),
         (
             policy("status_code", {"status_codes": ["error"]}),

@@ -11,6 +11,7 @@ from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
 
+from tailring_otlpwire.canonical_size import framed, resource_size, scope_size
 from tailring_otlpwire.fields import BODY, RESOURCE_SPANS, Fields
 from tailring_otlpwire.fragments import Fragments
 from tailring_otlpwire.header import header
@@ -79,8 +80,13 @@ class HeaderCache:
         return found
 
 
-def group(buf: bytes, headers: HeaderCache) -> list[TraceSlice]:
+def group(
+    buf: bytes, headers: HeaderCache, *, measured: bool = False
+) -> list[TraceSlice]:
     """Return one slice per trace, in the order of their first spans.
+
+    ``measured``: also how large the Collector would find each; it costs about as much
+    as the grouping itself.
 
     A span without a trace id belongs to the trace of 16 zero bytes. Unknown fields of
     the request itself are dropped, those of resources, scopes and spans are kept.
@@ -90,7 +96,7 @@ def group(buf: bytes, headers: HeaderCache) -> list[TraceSlice]:
     number of traces; a trace costs some 400 bytes beside its spans, so that a hostile
     request of the smallest possible traces takes up to 20 times its size.
     """
-    grouping = _Grouping(buf, headers)
+    grouping = _Grouping(buf, headers, measured)
     request = Fields(buf, 0, len(buf), 0)
     while request.next():
         if request.tag == RESOURCE_SPANS:
@@ -108,12 +114,17 @@ class _OpenSlice:
         self.start: i64 = 0
         self.end: i64 = 0
         self.touched: bool = False
+        # Canonical bytes of what is below the resource that is being read.
+        self.below: i64 = 0
 
 
 class _Grouping:
-    def __init__(self, buf: bytes, headers: HeaderCache) -> None:
+    def __init__(self, buf: bytes, headers: HeaderCache, measured: bool) -> None:
         self.buf = buf
         self.headers = headers
+        self.measured = measured
+        # Those that have something below the resource that is being read.
+        self.measuring: list[_OpenSlice] = []
         self.scan = SpanScan()
         self.slices: list[TraceSlice] = []
         self.by_id: dict[bytes, _OpenSlice] = {}
@@ -130,6 +141,18 @@ class _Grouping:
                 head = self.interned(header(self.buf, pos, end, 1))
             if head is not None:
                 self.close(head, fields.body, fields.pos)
+        if head is not None and self.measured:
+            self.measure(head)
+
+    def measure(self, head: bytes) -> None:
+        """Charge each trace that has spans below a resource with its part of it."""
+        around: i64 = resource_size(head)
+        for each in self.measuring:
+            size = around + each.below
+            each.trace.resource_spans_bytes += size
+            each.trace.data_bytes += framed(size)
+            each.below = 0
+        self.measuring = []
 
     def scope(self, pos: i64, end: i64) -> None:
         buf = self.buf
@@ -194,5 +217,9 @@ class _Grouping:
                 spans = each.runs.value()
                 each.runs = None
             each.trace.pieces.append(Piece(resource, scope, spans))
+            if self.measured:
+                if each.below == 0:
+                    self.measuring.append(each)
+                each.below += scope_size(scope, spans)
             each.touched = False
         self.touched = []

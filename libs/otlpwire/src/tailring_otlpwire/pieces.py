@@ -61,6 +61,10 @@ class Summary:
     `byte_count` measures the encoded spans with tag and size, without headers. Bit i of
     `status_mask` says that some span has status code i (0 unset, 1 ok, 2 error; other
     codes set none). `root_seen` says that some span has no parent.
+
+    `resource_spans_bytes` and `data_bytes` are what the Collector would count, if the
+    grouping measured it: the sum of the trace's ResourceSpans, and that with their
+    frames, as in a TracesData.
     """
 
     def __init__(self) -> None:
@@ -68,6 +72,8 @@ class Summary:
         self.byte_count: i64 = 0
         self.status_mask: i64 = 0
         self.root_seen: bool = False
+        self.resource_spans_bytes: i64 = 0
+        self.data_bytes: i64 = 0
         self._start: i64 = 0
         self._end: i64 = 0
         self._longest: i64 = INT64_MIN
@@ -132,6 +138,8 @@ class TraceSummary(Summary):
         self.byte_count += part.byte_count
         self.status_mask |= part.status_mask
         self.root_seen = self.root_seen or part.root_seen
+        self.resource_spans_bytes += part.resource_spans_bytes
+        self.data_bytes += part.data_bytes
         if part._regular:
             self._widen(part._start, part._end)
             return

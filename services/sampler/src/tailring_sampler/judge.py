@@ -30,7 +30,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from tailring_sampler.doors import Decision
-from tailring_sampler.policies.policy import Policy, Trace, Vote, failures_of
+from tailring_sampler.policies.policy import (
+    Policy,
+    Trace,
+    Vote,
+    failures_of,
+    measures,
+)
 
 __all__ = ["VOTES", "Judge", "NamedPolicy", "PolicyTally", "Verdict", "combine"]
 
@@ -192,6 +198,8 @@ class Judge:
         stopwatch_ns: Callable[[], int] = _no_stopwatch,
     ) -> None:
         self._policies: list[NamedPolicy] = list(policies)
+        # Whether a policy asks for sizes, which cost.
+        self.measures: bool = any(measures(one.policy) for one in policies)
         places = range(len(self._policies))
         self._order: list[int] = sorted(places, key=self._goes_later)
         self._stop_mask: int = _DROPPED_BIT | (_SAMPLED_BIT if first_match else 0)

@@ -16,7 +16,6 @@ from tailring_runtime.config import nearest
 from tailring_sampler.errors import PluginError
 from tailring_sampler.judge import NamedPolicy
 from tailring_sampler.policies import PolicyType, policy_types
-from tailring_sampler.policies.built_in import NOT_IN_THIS_VERSION
 from tailring_sampler.policies.sub_policies import Block, block_model, problem
 
 __all__ = ["PolicyBlock", "problem", "read_policy"]
@@ -62,11 +61,9 @@ def _type_of(name: str, written: str) -> PolicyType[Any]:
         raise problem(str(error), key="type") from error
     if written in types:
         return types[written]
-    reason = f"unknown sampling policy type {written}"
-    if written in NOT_IN_THIS_VERSION:
-        reason = f"the policy type {written} is not in this version"
     raise problem(
-        f'failed to create policy evaluator for "{name}": {reason}',
+        f'failed to create policy evaluator for "{name}": unknown sampling policy type'
+        f" {written}",
         key="type",
         close=nearest(written, types),
     )

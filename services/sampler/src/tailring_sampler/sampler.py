@@ -118,11 +118,14 @@ class Sampler:
 
         Raises `WireError` for a malformed request, and then nothing was taken.
         """
-        return self._take(group(payload, self.headers), now_ns=now_ns, age_ns=0)
+        slices = group(payload, self.headers, measured=self.judge.measures)
+        return self._take(slices, now_ns=now_ns, age_ns=0)
 
     def take_in(self, handed: HandedTrace, now_ns: int) -> list[KeptTrace]:
         """Take a trace that another sampler gave up; as `ingest`."""
-        slices = group(handed.payload, self.headers)
+        # Pieces that came in several requests were joined on the way: their sizes are
+        # a little less than where they came from.
+        slices = group(handed.payload, self.headers, measured=self.judge.measures)
         return self._take(slices, now_ns=now_ns, age_ns=handed.age_ns)
 
     def is_due(self, now_ns: int) -> bool:

@@ -25,6 +25,7 @@ from tailring_sampler.policies.policy import (
     Trace,
     Vote,
     failures_of,
+    measures,
 )
 from tailring_sampler.policies.registry import PolicyType
 from tailring_sampler.policies.sub_policies import Block, most_needed, sub_policies
@@ -78,6 +79,7 @@ class AllOf:
     def __init__(self, blocks: Iterable[Block], passed: Vote) -> None:
         policies = [block.build() for block in blocks]
         self.needs = most_needed(policies)
+        self.measures = any(map(measures, policies))
         self.goes_first = passed is Vote.DROPPED
         self._policies = policies
         self._passed = passed
@@ -100,6 +102,7 @@ class Not:
 
     def __init__(self, policy: Policy) -> None:
         self.needs = most_needed([policy])
+        self.measures = measures(policy)
         self._policy = policy
 
     def evaluate(self, trace: Trace, now_ns: int) -> Vote:

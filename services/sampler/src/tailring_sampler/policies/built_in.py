@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from tailring_sampler.policies.all_of import AND, DROP, NOT
 from tailring_sampler.policies.always_sample import ALWAYS_SAMPLE
 from tailring_sampler.policies.boolean_attribute import BOOLEAN_ATTRIBUTE
+from tailring_sampler.policies.bytes_limiting import BYTES_LIMITING
 from tailring_sampler.policies.composite import COMPOSITE
 from tailring_sampler.policies.latency import LATENCY
 from tailring_sampler.policies.numeric_attribute import NUMERIC_ATTRIBUTE
@@ -26,7 +27,7 @@ from tailring_sampler.policies.string_attribute import STRING_ATTRIBUTE
 from tailring_sampler.policies.trace_flags import TRACE_FLAGS
 from tailring_sampler.policies.trace_state import TRACE_STATE
 
-__all__ = ["BUILT_IN", "NOT_IN_THIS_VERSION", "policy_types"]
+__all__ = ["BUILT_IN", "policy_types"]
 
 BUILT_IN: tuple[AnyPolicyType, ...] = (
     ALWAYS_SAMPLE,
@@ -36,6 +37,7 @@ BUILT_IN: tuple[AnyPolicyType, ...] = (
     TRACE_STATE,
     TRACE_FLAGS,
     RATE_LIMITING,
+    BYTES_LIMITING,
     AND,
     NOT,
     DROP,
@@ -45,13 +47,6 @@ BUILT_IN: tuple[AnyPolicyType, ...] = (
     NUMERIC_ATTRIBUTE,
     BOOLEAN_ATTRIBUTE,
     OTTL_CONDITION,
-)
-
-# Types of upstream's that are known and refused with a reason.
-NOT_IN_THIS_VERSION = frozenset(
-    {
-        "bytes_limiting",
-    }
 )
 
 

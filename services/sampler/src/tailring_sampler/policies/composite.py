@@ -26,6 +26,7 @@ from tailring_sampler.policies.policy import (
     Trace,
     Vote,
     failures_of,
+    measures,
 )
 from tailring_sampler.policies.registry import PolicyType
 from tailring_sampler.policies.sub_policies import most_needed, sub_policies
@@ -105,6 +106,7 @@ class Composite:
             for at, block in enumerate(config.composite_sub_policy)
         ]
         self.needs = most_needed([part.policy for part in self._parts])
+        self.measures = any(measures(part.policy) for part in self._parts)
         self._total = config.max_total_spans_per_second
         self._second = 0
         # The sub-policy that the last trace was kept by.

@@ -26,6 +26,7 @@ __all__ = [
     "Trace",
     "Vote",
     "failures_of",
+    "measures",
     "needs_of",
 ]
 
@@ -69,6 +70,11 @@ class Needs(Enum):
     SPANS = "spans"
 
 
+def measures(policy: object) -> bool:
+    """Whether a policy asks for the sizes in the summary."""
+    return bool(getattr(policy, "measures", False))
+
+
 Failures = tuple[int, str]
 NO_FAILURES: Final[Failures] = (0, "")
 
@@ -96,8 +102,10 @@ class Policy(Protocol):
     """One configured policy; see the module's rules.
 
     It may say more by class attributes: ``needs``, a `Needs`; ``goes_first``, True for
-    one that is asked before the others because it drops. One that lets a sub-policy
-    choose has ``chosen``, the name of that one after a vote "sampled".
+    one that is asked before the others because it drops; ``measures``, True for one
+    that asks for ``data_bytes`` or ``resource_spans_bytes`` of the summary. One that
+    lets a sub-policy choose has ``chosen``, the name of that one after a vote
+    "sampled".
     """
 
     def evaluate(self, trace: Trace, now_ns: int) -> Vote:
