@@ -183,6 +183,16 @@ def test_off_values_of_missing_features_are_accepted(tmp_path: Path) -> None:
     assert read({"num_shards": 0}, tmp_path).num_shards == 0
 
 
+@pytest.mark.parametrize(("shards", "warned"), [(0, 0), (1, 0), (2, 1), (256, 1)])
+def test_shards_are_taken_and_have_no_effect(
+    shards: int, warned: int, tmp_path: Path
+) -> None:
+    """A sampler is one shard with all the limits, and says so at start."""
+    model = read({"num_shards": shards}, tmp_path)
+    said = [sentence for sentence in model.advice() if "num_shards" in sentence]
+    assert len(said) == warned
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
@@ -194,7 +204,6 @@ def test_off_values_of_missing_features_are_accepted(tmp_path: Path) -> None:
             'invalid sampling_strategy "x", expected one of "trace-complete" or'
             ' "span-ingest"',
         ),
-        ({"num_shards": 2}, "not in this version"),
         ({"num_shards": 257}, "num_shards (257) must not exceed 256"),
         ({"tail_storage": "file_storage"}, "not in this version"),
         ({"decision_wait": 10}, "10s"),

@@ -75,13 +75,9 @@ def _at_most_a_day(wait_ns: int) -> int:
     return wait_ns
 
 
-def _one_shard(shards: int) -> int:
+def _few_shards(shards: int) -> int:
     if shards > SHARDS_MAX:
         raise ValueError(f"num_shards ({shards}) must not exceed {SHARDS_MAX}")
-    if shards > 1:
-        raise ValueError(
-            "more than one shard is not in this version; run more samplers instead"
-        )
     return shards
 
 
@@ -190,10 +186,11 @@ class TailSamplingConfig(ConfigModel):
         default="trace-complete",
         description="Traces are judged whole; `span-ingest` is not in this version.",
     )
-    num_shards: Annotated[Int, AfterValidator(_one_shard)] = Field(
+    num_shards: Annotated[Int, AfterValidator(_few_shards)] = Field(
         default=1,
         ge=0,
-        description="More than 1 is an error in this version: run more samplers.",
+        description="1 to 256, without effect: a sampler decides as with 1 shard, and"
+        " no limit is divided. Run more samplers to use more cores.",
     )
     tail_storage: Annotated[
         Text | None,
@@ -250,5 +247,10 @@ class TailSamplingConfig(ConfigModel):
             yield "policies is empty: every trace will be dropped"
         if self.num_traces == 0:
             yield "num_traces: 0 acts like 1: each new trace pushes out the one before"
+        if self.num_shards > 1:
+            yield (
+                f"num_shards: {self.num_shards} has no effect: one shard has all the"
+                " limits; run more samplers to use more cores"
+            )
         if self.decision_wait_max and self.decision_wait_from == "first":
             yield "decision_wait_max has no effect without decision_wait_from: last"
