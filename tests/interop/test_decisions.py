@@ -20,6 +20,7 @@ import yaml
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tests.interop import decision_sets_attributes, decision_sets_compound
 from tests.interop.decision_traces import dress, dress_resource
+from tests.interop.odd_encoding import oddly
 
 from tailring_testkit import otlp, ports, prom, servers, services
 from tailring_testkit.backend import EXPORT_TRACES
@@ -152,7 +153,9 @@ def _request(rng: random.Random, spans: Sequence[Span]) -> bytes:
         dress_resource(rng, part)
         parts.append(part)
         del rest[:size]
-    return otlp.request(*parts)
+    payload = otlp.request(*parts)
+    # Half of them as no library writes them: both must read the same.
+    return oddly(rng, payload) if rng.random() < 0.5 else payload
 
 
 def _groups(seed: int) -> Iterator[list[bytes]]:
