@@ -13,6 +13,7 @@ No task of its own: whoever delivers waits, and its cancellation ends the sendin
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -114,6 +115,8 @@ class ReleaseBranch:
         last: Rejected | None = None
         lost = 0
         for request in requests:
+            # The next one of a giant trace takes some time to make.
+            await asyncio.sleep(0)
             rejected = await self._send_request(request)
             if rejected is not None:
                 last = rejected
