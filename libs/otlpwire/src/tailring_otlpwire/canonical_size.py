@@ -19,19 +19,23 @@ from tailring_otlpwire.fields import (
     BODY,
     NESTING_MAX,
     Fields,
+    read_int32,
     read_int64,
 )
 from tailring_otlpwire.values import (
     ARRAY,
     BOOL,
     DOUBLE,
+    EMPTY,
     ENTRY,
+    INDEX,
     INT,
     KEY,
     KEY_VALUE,
     MAP,
     STRING,
     Value,
+    is_value,
 )
 from tailring_otlpwire.values import (
     BYTES as BYTES_VALUE,
@@ -52,9 +56,18 @@ _EVENT: Final = 6
 _LINK: Final = 7
 _STATUS: Final = 8
 _SHORT_FIXED: Final = 9
-_OPAQUE: Final = 10
+_ENTITY: Final = 10
+_TEXTS: Final = 11
 
-_RESOURCE: Final[dict[int, int]] = {0x0A: _ATTRIBUTES, 0x10: _NUMBER, 0x1A: _OPAQUE}
+_KEY_INDEX: Final = 0x18  # of a KeyValue: an index into a table of profiles
+
+_RESOURCE: Final[dict[int, int]] = {0x0A: _ATTRIBUTES, 0x10: _NUMBER, 0x1A: _ENTITY}
+_ENTITY_FIELDS: Final[dict[int, int]] = {
+    0x0A: _TEXT,
+    0x12: _TEXT,
+    0x1A: _TEXTS,
+    0x22: _TEXTS,
+}
 _SCOPE: Final[dict[int, int]] = {
     0x0A: _TEXT,
     0x12: _TEXT,
@@ -194,16 +207,23 @@ class _Sizes:
             self._single[tag] = tag_size + end - pos if any(buf[pos:end]) else 0
         elif kind == _ATTRIBUTES:
             self._repeated += framed(_attribute_size(buf, pos, end, nesting + 1))
-        elif kind == _OPAQUE:
+        elif kind == _TEXTS:
             self._repeated += framed(end - pos)
         elif kind == _STATUS:
             if self._status is None:
                 self._status = _Sizes(_STATUS_FIELDS)
             self._status.read(buf, pos, end, nesting + 1)
         else:
-            inner = _Sizes(_EVENT_FIELDS if kind == _EVENT else _LINK_FIELDS)
+            inner = _Sizes(_fields_of(kind))
             inner.read(buf, pos, end, nesting + 1)
             self._repeated += framed(inner.total())
+
+
+def _fields_of(kind: i64) -> dict[int, int]:
+    """The fields of a message that may be there several times."""
+    if kind == _ENTITY:
+        return _ENTITY_FIELDS
+    return _EVENT_FIELDS if kind == _EVENT else _LINK_FIELDS
 
 
 def _cut(tag: i64, kinds: dict[int, int], number: i64) -> i64:
@@ -215,15 +235,32 @@ def _cut(tag: i64, kinds: dict[int, int], number: i64) -> i64:
 
 def _attribute_size(buf: bytes, pos: i64, end: i64, nesting: i64) -> i64:
     key: i64 = 0
+    index: i64 = 0
     value = Value(nesting + 1)
     fields = Fields(buf, pos, end, nesting)
     while fields.next():
         if fields.tag == KEY:
             key = fields.pos - fields.body
         elif fields.tag == KEY_VALUE:
-            value.read(buf, fields.body, fields.pos)
-    size = framed(_value_size(buf, value))
+            _read(buf, fields.body, fields.pos, value)
+        elif fields.tag == _KEY_INDEX:
+            number, _ = read_int32(buf, fields.body, fields.pos)
+            index = 1 + varint_size(number) if number else 0
+    size = framed(_value_size(buf, value)) + index
     return size + framed(key) if key else size
+
+
+def _read(buf: bytes, pos: i64, end: i64, value: Value) -> None:
+    """As `Value.read`, which takes an index of a profile's table for nothing."""
+    value.read(buf, pos, end)
+    if value.type != EMPTY or pos == end:
+        return
+    fields = Fields(buf, pos, end, value.nesting)
+    while fields.next():
+        if is_value(fields.tag):
+            value.type = fields.tag
+            value.pos = fields.body
+            value.end = fields.pos
 
 
 def _value_size(buf: bytes, value: Value) -> i64:
@@ -238,6 +275,9 @@ def _value_size(buf: bytes, value: Value) -> i64:
         return 1 + varint_size(number)
     if kind == DOUBLE:
         return 9
+    if kind == INDEX:
+        number, _ = read_int32(buf, value.pos, value.end)
+        return 1 + varint_size(number)
     if kind in (ARRAY, MAP):
         return framed(_entries_size(buf, value))
     return 0
@@ -255,7 +295,7 @@ def _entries_size(buf: bytes, value: Value) -> i64:
             inner = _attribute_size(buf, fields.body, fields.pos, value.nesting + 2)
         else:
             entry = Value(value.nesting + 2)
-            entry.read(buf, fields.body, fields.pos)
+            _read(buf, fields.body, fields.pos, entry)
             inner = _value_size(buf, entry)
         size += framed(inner)
     return size
