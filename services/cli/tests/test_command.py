@@ -6,6 +6,7 @@ import pytest
 
 from tailring_cli.__main__ import main
 from tailring_cli.errors import ChildDied
+from tailring_testkit import ports
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "soon"])
@@ -41,3 +42,31 @@ def test_version_says_which_code_runs(capsys: pytest.CaptureFixture[str]) -> Non
     text = capsys.readouterr().out
     for package in ("otlpwire", "hashring", "sampler"):
         assert f"{package} compiled" in text or f"{package} pure" in text
+
+
+@pytest.mark.parametrize("trace_id", ["12", "zz" * 16, "1" * 33])
+def test_a_wrong_trace_id_is_wrong_usage(
+    trace_id: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`explain` takes 32 hex digits; anything else ends with exit code 2."""
+    with pytest.raises(SystemExit) as stop:
+        main(["explain", trace_id])
+    assert stop.value.code == 2
+    assert "32 hex digits" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("localhost:1", "must begin with http://"),
+        (f"http://127.0.0.1:{ports.free_port()}", "does not answer"),
+    ],
+)
+def test_explain_without_a_sampler_fails_in_a_sentence(
+    url: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be asked ends with exit code 1 and says so."""
+    with pytest.raises(SystemExit) as stop:
+        main(["explain", "1" * 32, "--url", url])
+    assert stop.value.code == 1
+    assert said in capsys.readouterr().err

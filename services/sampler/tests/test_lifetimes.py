@@ -188,7 +188,7 @@ class Theatre:
 
     def let_go(self, door: Door) -> str:
         """Let everything pending go."""
-        return f"let go of {self.sampler.discard_pending(door)}"
+        return f"let go of {self.sampler.discard_pending(door, self.now_ns)}"
 
     def show(self, _words: list[str], _options: dict[str, str]) -> str:
         """Holdings and doors."""

@@ -6,8 +6,9 @@ Imports only what the asked command needs; this is the one module that exits.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tailring_cli.errors import CliError
 
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None and not options.version:
-        parser.error("which command? `demo` is one")
+        parser.error("which command? `demo` and `explain` are there")
     try:
         code = _run(options)
     except CliError as error:
@@ -38,7 +39,19 @@ def _run(options: argparse.Namespace) -> int:
 
         print(version_text())
         return 0
+    if options.command == "explain":
+        return _explain(options)
     return _demo(options)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    import json
+
+    from tailring_cli.explain import ask, explained
+
+    page = ask(options.trace_id, options.url)
+    print(json.dumps(page, indent=2) if options.json else explained(page))
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -79,7 +92,30 @@ def _parser() -> argparse.ArgumentParser:
         "--plain", action="store_true", help="one line a second, no live page"
     )
     demo.add_argument("--seed", type=int, help="repeat a demo's visits and ids")
+    _add_explain(commands.add_parser)
     return parser
+
+
+def _add_explain(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    explain = add_parser(
+        "explain",
+        help="say what became of a trace, and why",
+        description="Asks a sampler's debug pages (the extension zpages) whether a"
+        " trace was kept, by which policy, and what each policy compared.",
+    )
+    explain.add_argument("trace_id", type=_trace_id, help="32 hex digits")
+    explain.add_argument(
+        "--url",
+        default="http://localhost:55679",
+        help="the sampler's zpages (http://localhost:55679)",
+    )
+    explain.add_argument("--json", action="store_true", help="the page as JSON")
+
+
+def _trace_id(text: str) -> str:
+    if re.fullmatch(r"[0-9a-fA-F]{32}", text) is None:
+        raise argparse.ArgumentTypeError(f"must be 32 hex digits, not {text!r}")
+    return text.lower()
 
 
 def _positive(text: str) -> float:

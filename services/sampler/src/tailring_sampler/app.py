@@ -23,6 +23,7 @@ from tailring_runtime.zpages import ZPagesConfig, zpages_of
 from tailring_sampler import tracebuffer
 from tailring_sampler.components import registry
 from tailring_sampler.config import TailSamplingConfig
+from tailring_sampler.pages import add_sampler_pages
 from tailring_sampler.processor import ProcessorSettings, TailSamplingProcessor
 
 __all__ = ["assemble", "follow", "memory_share", "run", "version"]
@@ -87,7 +88,15 @@ def assemble(
         processors={TailSamplingConfig: sampling},
         extensions={ZPagesConfig: zpages_of(shown)},
     )
-    return Assembly(config, metrics=metrics, makers=makers)
+    assembly = Assembly(config, metrics=metrics, makers=makers)
+    add_sampler_pages(shown, lambda: samplers_of(assembly))
+    return assembly
+
+
+def samplers_of(assembly: Assembly) -> list[TailSamplingProcessor]:
+    """The tail sampling processors of all pipelines."""
+    parts = [part for chain in assembly.processors for part in chain]
+    return [part for part in parts if isinstance(part, TailSamplingProcessor)]
 
 
 def memory_share(
@@ -107,7 +116,6 @@ def memory_share(
 
 def follow(assembly: Assembly, health: Health) -> None:
     """Be ready while every tail sampling processor makes its decisions."""
-    parts = [part for chain in assembly.processors for part in chain]
-    samplers = [part for part in parts if isinstance(part, TailSamplingProcessor)]
+    samplers = samplers_of(assembly)
     assembly.follow(health)
     health.require("decisions", lambda: all(one.judging for one in samplers))

@@ -55,6 +55,13 @@ class DecisionMemory:
         if self._sampled is not None and policy and trace_id in self._sampled.ids:
             self._sampled.policies[trace_id] = policy
 
+    def peek(self, trace_id: bytes) -> Decision | None:
+        """As `lookup`, but it does not count as a use."""
+        for cache in (self._sampled, self._not_sampled):
+            if cache is not None and trace_id in cache.ids:
+                return cache.unused(trace_id)
+        return None
+
     def put(self, trace_id: bytes, decision: Decision) -> bool:
         """Remember a decision; False when no memory of this kind is switched on."""
         sampled = decision is Decision.SAMPLED
@@ -91,6 +98,10 @@ class _Cache(LRUCache[bytes, Decision]):
     def __setitem__(self, trace_id: bytes, decision: Decision) -> None:
         super().__setitem__(trace_id, decision)
         self.ids.add(trace_id)
+
+    def unused(self, trace_id: bytes) -> Decision:
+        """What is under an id; other than by `[]` it does not count as a use."""
+        return Cache.__getitem__(self, trace_id)
 
     def unused_items(self) -> Iterator[tuple[bytes, Decision]]:
         """All items; other than `items` it does not count as a use of them."""

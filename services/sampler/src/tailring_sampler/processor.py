@@ -35,6 +35,7 @@ from tailring_runtime.losses import Loss
 from tailring_runtime.metrics import Metrics
 from tailring_runtime.tasks import TaskSet
 from tailring_sampler.config import TailSamplingConfig
+from tailring_sampler.decision_log import DecisionLog
 from tailring_sampler.decisions import DecisionMemory
 from tailring_sampler.doors import Decision, Door
 from tailring_sampler.gates import COUNT_SPANS, RECORD_POLICY
@@ -82,8 +83,9 @@ def build_sampler(
         wait_max_ns=config.wait_max_ns,
         root_wait_ns=config.root_wait_ns,
     )
+    policies = config.named_policies(label_prefix)
     judge = Judge(
-        config.named_policies(label_prefix),
+        policies,
         first_match=config.sample_on_first_match,
         counts_spans=COUNT_SPANS in gates,
         stopwatch_ns=time.perf_counter_ns,
@@ -96,7 +98,9 @@ def build_sampler(
     budget = MemoryBudget(
         memory_max_bytes, evict_undecided=config.memory.eviction == "drop"
     )
-    return Sampler(buffer, judge, memory, recorder=recorder, budget=budget)
+    sampler = Sampler(buffer, judge, memory, recorder=recorder, budget=budget)
+    sampler.log = DecisionLog(config.explain_max_bytes, policies)
+    return sampler
 
 
 # Wall time, because `composite` counts by Unix seconds as upstream does; but it goes on
@@ -202,6 +206,11 @@ class TailSamplingProcessor:
         return abandoned + self.release.loss
 
     @property
+    def now_ns(self) -> int:
+        """The clock that all times of the sampler are on."""
+        return self._clock_ns()
+
+    @property
     def judging(self) -> bool:
         """Whether traces that are due are judged; a condition for being ready."""
         if self._ticker is None or self._ticker.done():
@@ -227,7 +236,7 @@ class TailSamplingProcessor:
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
         if self._config.drop_pending_traces_on_shutdown:
-            self.sampler.discard_pending(Door.DISCARDED)
+            self.sampler.discard_pending(Door.DISCARDED, self._clock_ns())
         self.sampler.expire_all(self._clock_ns())
         await self.tick()
         while self.sampler.buffer.traces_pending and loop.time() < deadline_s:
@@ -243,7 +252,7 @@ class TailSamplingProcessor:
             return
         self._terminated = True
         await self._tasks.close()
-        abandoned = self.sampler.discard_pending(Door.ABANDONED)
+        abandoned = self.sampler.discard_pending(Door.ABANDONED, self._clock_ns())
         if abandoned:
             self._log.warning("pending traces were abandoned", traces=abandoned)
         await self.release.terminate()

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tailring_otlpwire import HeaderCache, Piece, TraceSlice, group
+from tailring_sampler.decision_log import NO_AGE, DecisionLog, Departure
 from tailring_sampler.decisions import DecisionMemory
 from tailring_sampler.doors import JUDGED, Decision, Door
 from tailring_sampler.judge import Judge, Verdict
@@ -84,6 +85,8 @@ class Sampler:
         recorder: PolicyRecorder | None = None,
         budget: MemoryBudget | None = None,
     ) -> None:
+        # What is told of each trace that leaves; remembers nothing until it is set.
+        self.log = DecisionLog(0, ())
         self.buffer = buffer
         self.judge = judge
         self.memory = memory
@@ -156,7 +159,10 @@ class Sampler:
                     break
             elif self.budget.evict_undecided:
                 _count(self.removal_ages_s, (now_ns - record.first_ns) // SECOND_NS)
-                self.buffer.discard(record, Door.EVICTED_PRESSURE)
+                gone = _departure(record, now_ns)
+                door = Door.EVICTED_PRESSURE
+                self.log.left(gone, door, decision=_PENDING, now_ns=now_ns)
+                self.buffer.discard(record, door)
             else:
                 door = Door.DECIDED_EARLY_PRESSURE
                 kept += self._judge([record], door=door, now_ns=now_ns)
@@ -168,10 +174,12 @@ class Sampler:
         self._due_door = Door.DECIDED_EARLY_SHUTDOWN
         self.buffer.expire_all(now_ns)
 
-    def discard_pending(self, door: Door) -> int:
+    def discard_pending(self, door: Door, now_ns: int) -> int:
         """Let go of all pending traces without a decision; returns their number."""
         pending = [r for r in self.buffer.records() if r.decision is _PENDING]
         for record in pending:
+            gone = _departure(record, now_ns)
+            self.log.left(gone, door, decision=_PENDING, now_ns=now_ns)
             self.buffer.discard(record, door)
         return len(pending)
 
@@ -199,6 +207,8 @@ class Sampler:
             return None
         if record.decision is not _PENDING:
             return None
+        waited = _departure(record, now_ns)
+        self.log.left(waited, Door.LATE, decision=decision, now_ns=now_ns)
         return self._finish(record, decision, door=Door.LATE, now_ns=now_ns)
 
     def check_invariants(self) -> None:
@@ -214,18 +224,23 @@ class Sampler:
     ) -> list[KeptTrace]:
         kept: list[KeptTrace] = []
         if self.memory.enabled:
-            slices = self._answer_from_memory(slices, kept)
+            slices = self._answer_from_memory(slices, kept, now_ns=now_ns)
         arrivals = self.buffer.add(slices, now_ns, age_ns=age_ns)
         for part, record in arrivals.late:
-            _count(self.late_ages_s, (now_ns - record.decided_ns) // SECOND_NS)
+            late_ns = now_ns - record.decided_ns
+            _count(self.late_ages_s, late_ns // SECOND_NS)
+            self.log.late(part, record.decision, age_ns=late_ns, now_ns=now_ns)
             if record.decision is _SAMPLED:
                 kept.append(_late(part))
         for removal_age_ns in arrivals.removal_ages_ns:
             _count(self.removal_ages_s, removal_age_ns // SECOND_NS)
+        for trace_id, spans, size_bytes, gone_ns in arrivals.evicted:
+            gone = Departure(trace_id, spans, size_bytes, gone_ns)
+            self.log.left(gone, Door.EVICTED, decision=_PENDING, now_ns=now_ns)
         return kept
 
     def _answer_from_memory(
-        self, slices: list[TraceSlice], kept: list[KeptTrace]
+        self, slices: list[TraceSlice], kept: list[KeptTrace], *, now_ns: int
     ) -> list[TraceSlice]:
         unknown: list[TraceSlice] = []
         for part in slices:
@@ -235,6 +250,7 @@ class Sampler:
                 continue
             self.buffer.pass_by(part, decision)
             self.cache_answers[decision] += part.span_count
+            self.log.late(part, decision, age_ns=NO_AGE, now_ns=now_ns)
             if decision is _SAMPLED:
                 kept.append(self._cached(part))
         return unknown
@@ -261,7 +277,10 @@ class Sampler:
         for at, verdict in enumerate(self.judge.judge(records, now_ns)):
             decision = verdict.decision
             self.decisions[decision] += 1
-            trace = self._finish(records[at], decision, door=door, now_ns=now_ns)
+            record = records[at]
+            left = (door, now_ns - record.first_ns)
+            self.log.decided(record, verdict, left=left, now_ns=now_ns)
+            trace = self._finish(record, decision, door=door, now_ns=now_ns)
             if trace is not None:
                 trace.policy = verdict.policy
                 self._record(trace, verdict)
@@ -288,6 +307,16 @@ def _late(part: TraceSlice) -> KeptTrace:
         part.pieces,
         spans=part.span_count,
         size_bytes=part.byte_count,
+    )
+
+
+def _departure(record: TraceRecord, now_ns: int) -> Departure:
+    summary = record.summary
+    return Departure(
+        record.trace_id,
+        summary.span_count,
+        summary.byte_count,
+        now_ns - record.first_ns,
     )
 
 

@@ -67,6 +67,8 @@ class Arrivals:
         self.late: list[tuple[TraceSlice, TraceRecord]] = []
         # Age of each record that was pushed out, arrival to removal.
         self.removal_ages_ns: list[int] = []
+        # Id, spans, bytes and age of each pending trace that was pushed out.
+        self.evicted: list[tuple[bytes, int, int, int]] = []
 
 
 class HandedTrace:
@@ -320,8 +322,13 @@ class TraceBuffer:
         record = self._fifo.popleft()
         if not record.live:
             return
-        arrivals.removal_ages_ns.append(now_ns - record.first_ns)
+        age_ns: int = now_ns - record.first_ns
+        arrivals.removal_ages_ns.append(age_ns)
         if record.decision is _PENDING:
+            summary = record.summary
+            spans: int = summary.span_count
+            size_bytes: int = summary.byte_count
+            arrivals.evicted.append((record.trace_id, spans, size_bytes, age_ns))
             self.discard(record, Door.EVICTED)
         else:
             self.forget(record)

@@ -24,6 +24,10 @@ class AlwaysSample:
         """Keep."""
         return SAMPLED
 
+    def why(self, trace_id: bytes, fact: int) -> str:
+        """There is nothing to compare."""
+        return "keeps every trace"
+
 
 ALWAYS_SAMPLE = PolicyType(
     "always_sample", AlwaysSampleConfig, lambda _config: AlwaysSample()

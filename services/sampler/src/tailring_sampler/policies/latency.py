@@ -65,6 +65,15 @@ class Latency:
             return SAMPLED
         return NOT_SAMPLED
 
+    def fact(self, trace: Trace) -> int:
+        """The longest duration of a prefix, in ns."""
+        longest_ns: int = trace.summary.longest_ns
+        return longest_ns
+
+    def why(self, trace_id: bytes, fact: int) -> str:
+        """The duration against the threshold."""
+        return f"{milliseconds(fact)} ms, kept above {self._threshold_ms} ms"
+
 
 class LatencyWindow:
     """Votes for traces with a prefix in ``(threshold_ms, upper_ms]``."""
@@ -72,6 +81,7 @@ class LatencyWindow:
     needs: Final = Needs.SPANS
 
     def __init__(self, threshold_ms: int, upper_ms: int) -> None:
+        self._bounds_ms = (threshold_ms, upper_ms)
         self._least_ns = max(shortest_above(threshold_ms), _INT64_MIN)
         self._most_ns = min(shortest_above(upper_ms) - 1, _INT64_MAX)
         # Beyond what 64 bits can say, which no duration reaches.
@@ -84,6 +94,19 @@ class LatencyWindow:
         if lasts_within(trace.pieces, self._least_ns, self._most_ns):
             return SAMPLED
         return NOT_SAMPLED
+
+    def fact(self, trace: Trace) -> int:
+        """The longest duration of a prefix, in ns; a shorter prefix may decide."""
+        longest_ns: int = trace.summary.longest_ns
+        return longest_ns
+
+    def why(self, trace_id: bytes, fact: int) -> str:
+        """The duration against both thresholds."""
+        above_ms, upper_ms = self._bounds_ms
+        return (
+            f"{milliseconds(fact)} ms at the longest, kept above {above_ms} ms and up"
+            f" to {upper_ms} ms after any span"
+        )
 
 
 def _build(config: LatencyConfig) -> Latency | LatencyWindow:

@@ -106,6 +106,11 @@ class Policy(Protocol):
     that asks for ``data_bytes`` or ``resource_spans_bytes`` of the summary. One that
     lets a sub-policy choose has ``chosen``, the name of that one after a vote
     "sampled".
+
+    And two methods for those who ask why: ``fact(trace) -> int``, a 64-bit number that
+    it compared, taken once for each judged trace, so it must be cheap;
+    ``why(trace_id, fact) -> str``, that number (0 without ``fact``) beside what it was
+    compared with, called when somebody asks.
     """
 
     def evaluate(self, trace: Trace, now_ns: int) -> Vote:

@@ -64,6 +64,7 @@ class Probabilistic:
     needs: Final = Needs.SUMMARY
 
     def __init__(self, percentage: float, salt: str = "") -> None:
+        self._percentage = percentage
         self._threshold = threshold(percentage)
         self._salted = fnv1a_64((salt or _DEFAULT_SALT).encode())
 
@@ -72,6 +73,11 @@ class Probabilistic:
         if fnv1a_64(trace.trace_id, self._salted) <= self._threshold:
             return SAMPLED
         return NOT_SAMPLED
+
+    def why(self, trace_id: bytes, fact: int) -> str:
+        """The hash of the id against the threshold, as shares of all hashes."""
+        place = 100 * fnv1a_64(trace_id, self._salted) / _HASH_MAX
+        return f"hash at {place:.4f} %, kept up to {self._percentage:g} %"
 
 
 PROBABILISTIC = PolicyType(

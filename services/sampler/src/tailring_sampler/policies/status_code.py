@@ -41,6 +41,11 @@ class StatusCodeConfig(ConfigModel):
         return codes
 
 
+def _names(mask: int) -> str:
+    known = [name for name, code in _CODES.items() if mask >> code & 1]
+    return ", ".join(known) or "none of the known codes"
+
+
 class StatusCode:
     """Votes for traces with a span of one of the codes of ``mask``."""
 
@@ -54,6 +59,15 @@ class StatusCode:
         if trace.summary.status_mask & self._mask:
             return SAMPLED
         return NOT_SAMPLED
+
+    def fact(self, trace: Trace) -> int:
+        """The codes of all spans, a bit for each."""
+        mask: int = trace.summary.status_mask
+        return mask
+
+    def why(self, trace_id: bytes, fact: int) -> str:
+        """The codes that were there against those that are asked for."""
+        return f"spans have {_names(fact)}, kept for {_names(self._mask)}"
 
 
 STATUS_CODE = PolicyType(
