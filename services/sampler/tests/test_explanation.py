@@ -212,3 +212,15 @@ def test_a_wrong_id_is_a_bad_query(text: str) -> None:
     add_sampler_pages(pages, list)
     with pytest.raises(BadQuery, match="32 hex digits"):
         pages.page("tracez", {"trace_id": text})
+
+
+@pytest.mark.parametrize(("most", "said"), [(0, "from 2 on"), (9, "from 2 to 9")])
+def test_a_count_of_spans_is_told_with_its_bounds(most: int, said: str) -> None:
+    """`span_count` says how many spans there were and between what it keeps."""
+    bounds = {"min_spans": 2, "max_spans": most}
+    block = {"name": "size", "type": "span_count", "span_count": bounds}
+    sampler = sampler_of(policies=[block])
+    send(sampler, KEPT)
+    sampler.judge_due(6 * SECOND_NS, traces_max=10)
+    (answer,) = told(sampler, KEPT).answers
+    assert answer == PolicyAnswer("size", "not_sampled", f"1 spans, kept {said}")

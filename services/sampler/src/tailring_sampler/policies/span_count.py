@@ -39,5 +39,15 @@ class SpanCount:
         kept = spans >= self._least and (self._most == 0 or spans <= self._most)
         return SAMPLED if kept else NOT_SAMPLED
 
+    def fact(self, trace: Trace) -> int:
+        """The number of spans."""
+        spans: int = trace.summary.span_count
+        return spans
+
+    def why(self, trace_id: bytes, fact: int) -> str:
+        """The number against the bounds."""
+        end = f" to {self._most}" if self._most else " on"
+        return f"{fact} spans, kept from {self._least}{end}"
+
 
 SPAN_COUNT = PolicyType("span_count", SpanCountConfig, SpanCount)
