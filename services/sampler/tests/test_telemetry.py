@@ -70,3 +70,13 @@ def test_ages_of_a_million_traces_are_carried_at_once() -> None:
     rig.sampler.removal_ages_s[7] = 10**12
     assert rig.value(UPSTREAM + "sampling_trace_removal_age") == 10**12
     assert rig.sampler.removal_ages_s == {}
+
+
+def test_the_lag_counts_from_the_deadline() -> None:
+    """A decision half a second after the end of the wait is one lag of half a second."""
+    rig = Rig()
+    rig.sampler.ingest(request(1), 0)
+    rig.sampler.judge_due(500_000_001, traces_max=9)
+    assert rig.sampler.lags_ms == {500: 1}
+    assert rig.value(OWN + "decision_lag", processor="tail_sampling") == 1
+    assert rig.sampler.lags_ms == {}

@@ -37,6 +37,7 @@ HEADERS_SHARE: Final = 16
 HEADERS_BYTES_MAX: Final = 32 << 20
 # A budget that nothing exceeds.
 MEMORY_UNBOUNDED: Final = 1 << 62
+MILLISECOND_NS: Final = 1_000_000
 SECOND_NS: Final = 1_000_000_000
 
 _PENDING: Final = Decision.PENDING
@@ -98,6 +99,8 @@ class Sampler:
         # Ages in whole seconds -> how often, until the shell takes them.
         self.late_ages_s: dict[int, int] = {}
         self.removal_ages_s: dict[int, int] = {}
+        # From the deadline to the decision, in milliseconds -> how often; likewise.
+        self.lags_ms: dict[int, int] = {}
         self.budget = budget or MemoryBudget(MEMORY_UNBOUNDED)
         headers_bytes_max = self.budget.max_bytes // HEADERS_SHARE
         self.headers = HeaderCache(
@@ -142,6 +145,8 @@ class Sampler:
         do not mean that no more are due, `is_due` says so.
         """
         records = self.buffer.take_due(now_ns, traces_max)
+        for record in records:
+            _count(self.lags_ms, (now_ns - record.due_ns) // MILLISECOND_NS)
         kept = self._judge(records, door=self._due_door, now_ns=now_ns)
         return len(records), kept
 

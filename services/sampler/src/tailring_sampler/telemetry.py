@@ -159,6 +159,15 @@ HEADERS_HELD = MetricSpec(
     unit="By",
     labels=("processor",),
 )
+DECISION_LAG = MetricSpec(
+    _OWN + "decision_lag",
+    "histogram",
+    "From the end of a trace's wait to its decision; 200 ms are usual, more: the sampler"
+    " falls behind, or the release is full.",
+    unit="s",
+    labels=("processor",),
+    buckets=(0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60),
+)
 MEMORY_USED = MetricSpec(
     _OWN + "memory_used_bytes",
     "gauge",
@@ -179,7 +188,7 @@ SPECS = (
     LATE_AGE, REMOVAL_AGE,
     EVALUATION_ERRORS, EXECUTIONS, EXECUTION_TIME, DROPPED_TOO_EARLY, LIVE_TRACES,
     SPANS_RECEIVED, SPANS_LEFT, TRACES_LEFT, SPANS_HELD, TRACES_PENDING, BYTES_HELD,
-    HEADERS_HELD, MEMORY_USED, MEMORY_BUDGET,
+    HEADERS_HELD, MEMORY_USED, MEMORY_BUDGET, DECISION_LAG,
 )  # fmt: skip
 
 _DECISIONS = (Decision.SAMPLED, Decision.NOT_SAMPLED, Decision.DROPPED)
@@ -214,6 +223,7 @@ class SamplerTelemetry:
         self._tick_duration = metrics.histogram(TICK_DURATION)
         self._late_age = metrics.histogram(LATE_AGE)
         self._removal_age = metrics.histogram(REMOVAL_AGE)
+        self._lag = metrics.histogram(DECISION_LAG, processor=processor)
         self._carried: list[_Carried] = []
         self._follow_sampler()
         for tally in sampler.judge.tallies:
@@ -228,6 +238,7 @@ class SamplerTelemetry:
             carried.carry()
         _observe(self._late_age, self._sampler.late_ages_s)
         _observe(self._removal_age, self._sampler.removal_ages_s)
+        _observe(self._lag, self._sampler.lags_ms, per_unit=1000)
 
     def _follow(self, spec: MetricSpec, read: Callable[[], int], **labels: str) -> None:
         self._carried.append(_Carried(self._metrics.counter(spec, **labels), read))
@@ -340,7 +351,7 @@ def _errors(sampler: Sampler) -> int:
     return sum(tally.errors for tally in sampler.judge.tallies)
 
 
-def _observe(histogram: Histogram, ages_s: dict[int, int]) -> None:
-    for age_s, times in ages_s.items():
-        histogram.observe(age_s, times)
-    ages_s.clear()
+def _observe(histogram: Histogram, ages: dict[int, int], *, per_unit: int = 1) -> None:
+    for age, times in ages.items():
+        histogram.observe(age / per_unit, times)
+    ages.clear()
