@@ -73,7 +73,7 @@ def test_ages_of_a_million_traces_are_carried_at_once() -> None:
 
 
 def test_the_lag_counts_from_the_deadline() -> None:
-    """A decision half a second after the end of the wait is one lag of half a second."""
+    """A decision half a second after the end of the wait is a lag of that."""
     rig = Rig()
     rig.sampler.ingest(request(1), 0)
     rig.sampler.judge_due(500_000_001, traces_max=9)

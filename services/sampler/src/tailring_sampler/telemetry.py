@@ -162,8 +162,8 @@ HEADERS_HELD = MetricSpec(
 DECISION_LAG = MetricSpec(
     _OWN + "decision_lag",
     "histogram",
-    "From the end of a trace's wait to its decision; 200 ms are usual, more: the sampler"
-    " falls behind, or the release is full.",
+    "From the end of a trace's wait to its decision; 200 ms are usual, more: the"
+    " sampler falls behind, or the release is full.",
     unit="s",
     labels=("processor",),
     buckets=(0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60),
