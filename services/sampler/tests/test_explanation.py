@@ -224,3 +224,23 @@ def test_a_count_of_spans_is_told_with_its_bounds(most: int, said: str) -> None:
     sampler.judge_due(6 * SECOND_NS, traces_max=10)
     (answer,) = told(sampler, KEPT).answers
     assert answer == PolicyAnswer("size", "not_sampled", f"1 spans, kept {said}")
+
+
+@pytest.mark.parametrize(
+    ("eviction", "state", "note"),
+    [
+        ("decide", "kept", "judged early: memory.max_bytes was reached"),
+        ("drop", "evicted", "pushed out by memory.max_bytes before it was judged"),
+    ],
+)
+def test_traces_that_leave_for_memory_are_told(
+    eviction: str, state: str, note: str
+) -> None:
+    """A trace that went because memory was short is told with that reason."""
+    written = {"policies": POLICIES, "memory": {"eviction": eviction}}
+    config = TailSamplingConfig.model_validate(written)
+    sampler = build_sampler(config, memory_max_bytes=1)
+    send(sampler, KEPT, status=2)
+    sampler.relieve(SECOND_NS, traces_max=1)
+    answer = told(sampler, KEPT)
+    assert (answer.state, answer.note, answer.spans) == (state, note, 1)
