@@ -1,8 +1,8 @@
 """Feature gates do what they do in the real collector.
 
 Both get the same configuration, the same gates and the same spans; what they write
-into the scopes of kept spans must be equal. Each trace has one span a request, and late
-spans are sent when both have decided.
+into the scopes and tracestates of kept spans must be equal. Each trace has one span a
+request, and late spans are sent when both have decided.
 """
 
 from __future__ import annotations
@@ -27,11 +27,17 @@ from tailring_testkit.backend import EXPORT_TRACES
 from tailring_testkit.otlp_json import parse_request
 from tailring_testkit.process import http_ok, running
 
-GATES = "--feature-gates=+processor.tailsamplingprocessor.recordpolicy"
+PREFIX = "processor.tailsamplingprocessor."
+GATES = f"--feature-gates=+{PREFIX}recordpolicy,+{PREFIX}usetracestate"
 WAIT = "2s"
 BOTH_DECIDED_S = 5
 PLAIN, FAILING, OWN = (bytes([letter]) * 16 for letter in b"abc")
 KEY = "tailsampling.policy"
+STATES = {
+    PLAIN: "v=1,ot=x:y;rv:d0123456789abc;th:4, w=2",
+    FAILING: "ot=rv:1",
+    OWN: "",
+}
 CACHE = {"sampled_cache_size": 100}
 
 ALL = {"name": "all", "type": "always_sample"}
@@ -50,6 +56,15 @@ def _composite(name: str, *parts: dict[str, Any], spans_max: int = 100) -> Any:
     return {"name": name, "type": "composite", "composite": block}
 
 
+def _share(percentage: float) -> dict[str, Any]:
+    block = {"sampling_percentage": percentage}
+    return {"name": "share", "type": "probabilistic", "probabilistic": block}
+
+
+def _both(*parts: dict[str, Any]) -> dict[str, Any]:
+    return {"name": "both", "type": "and", "and": {"and_sub_policy": list(parts)}}
+
+
 SETS: dict[str, dict[str, Any]] = {
     "first": {"policies": [ERRORS, ALL]},
     "cached": {"policies": [ERRORS, ALL], "decision_cache": CACHE},
@@ -58,6 +73,10 @@ SETS: dict[str, dict[str, Any]] = {
         "policies": [_composite("c", ERRORS), _composite("d", ALL)],
         "decision_cache": CACHE,
     },
+    "half": {"policies": [_share(50)]},
+    "third": {"policies": [_share(33.3)], "decision_cache": CACHE},
+    "both": {"policies": [_both(_share(99), _share(75), ALL)]},
+    "either": {"policies": [_share(50), ERRORS]},
     "spent": {"policies": [_composite("c", ALL, spans_max=0), ALL]},
 }
 
@@ -108,6 +127,7 @@ def _ours(config: dict[str, Any], folder: Path) -> Iterator[None]:
 
 def _request(trace_id: bytes, span_id: bytes) -> bytes:
     span = otlp.span(trace_id, span_id, status=2 if trace_id == FAILING else 0)
+    span.trace_state = STATES[trace_id]
     scope = ScopeSpans(spans=[span], schema_url="of the scope")
     scope.scope.name = "library"
     if trace_id == OWN:
@@ -125,11 +145,11 @@ def _send(port: int, span_id: bytes) -> None:
             export(_request(trace_id, span_id), timeout=30)
 
 
-Written = dict[tuple[bytes, bytes], tuple[str, list[tuple[str, str]]]]
+Written = dict[tuple[bytes, bytes], tuple[str, list[tuple[str, str]], str]]
 
 
 def _written(path: Path) -> Written:
-    """Name and attributes of the scope of each span that was kept."""
+    """Name and attributes of the scope of each span that was kept, its tracestate."""
     lines = path.read_text().splitlines()
     found: Written = {}
     for resource in otlp.join_messages(map(parse_request, lines)).resource_spans:
@@ -138,7 +158,11 @@ def _written(path: Path) -> Written:
                 (one.key, str(one.value).strip()) for one in scope.scope.attributes
             )
             for span in scope.spans:
-                found[span.trace_id, span.span_id] = (scope.scope.name, attributes)
+                found[span.trace_id, span.span_id] = (
+                    scope.scope.name,
+                    attributes,
+                    span.trace_state,
+                )
     return found
 
 
@@ -160,7 +184,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.mark.parametrize("name", SETS)
 def test_scopes_get_the_same_attributes(folders: list[Path], name: str) -> None:
-    """Policy, composite policy and cached decision are those of the collector."""
+    """Policy, composite policy, cached decision and threshold are the collector's."""
     theirs, ours = (_written(folder / f"{name}.jsonl") for folder in folders)
-    assert len(theirs) == 6
+    assert theirs
     assert ours == theirs

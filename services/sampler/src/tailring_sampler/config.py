@@ -8,7 +8,7 @@ told by `policy_blocks`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -21,12 +21,15 @@ from pydantic import (
 
 from tailring_runtime.config import (
     Bool,
+    ConfigError,
     ConfigModel,
     Duration,
     Int,
+    Problem,
     Text,
 )
 from tailring_sampler.judge import NamedPolicy
+from tailring_sampler.policies.sub_policies import Block
 from tailring_sampler.policy_blocks import PolicyBlock, problem, read_policy
 from tailring_sampler.tracebuffer import ROOT_WAIT_OFF, WAITS_MAX
 
@@ -121,6 +124,15 @@ class MemoryConfig(ConfigModel):
                 " not fit"
             )
         return max_bytes
+
+
+_LIMITERS: Final = frozenset({"rate_limiting", "bytes_limiting"})
+
+
+def _limits(block: Block) -> bool:
+    if block.type == "and":
+        return any(map(_limits, getattr(block, "and").and_sub_policy))
+    return block.type in _LIMITERS
 
 
 class TailSamplingConfig(ConfigModel):
@@ -243,6 +255,23 @@ class TailSamplingConfig(ConfigModel):
         if self.decision_wait_max:
             return self.decision_wait_max
         return min(WAITS_MAX * self.wait_ns, DECISION_WAIT_LIMIT)
+
+    def refuse_limiters(self, gate: str) -> None:
+        """Raise ConfigError for limiters that would have to tell thresholds.
+
+        Inside `not`, `drop` and `composite` they have none, as upstream.
+        """
+        found = [block.name for block in self.policies if _limits(block)]
+        if found:
+            raise ConfigError(
+                tuple(
+                    Problem(
+                        f'policy "{name}": a limiter tells no threshold in this'
+                        f" version; switch off the feature gate {gate}"
+                    )
+                    for name in found
+                )
+            )
 
     def named_policies(self, label_prefix: str = "") -> list[NamedPolicy]:
         """The policies, ready to judge."""

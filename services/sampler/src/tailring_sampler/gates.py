@@ -6,12 +6,13 @@ from typing import Final
 
 from tailring_runtime.config import FeatureGate
 
-__all__ = ["COUNT_SPANS", "GATES", "RECORD_POLICY"]
+__all__ = ["COUNT_SPANS", "GATES", "RECORD_POLICY", "USE_TRACESTATE"]
 
 _PREFIX: Final = "processor.tailsamplingprocessor."
 
 COUNT_SPANS: Final = _PREFIX + "metricstatcountspanssampled"
 RECORD_POLICY: Final = _PREFIX + "recordpolicy"
+USE_TRACESTATE: Final = _PREFIX + "usetracestate"
 
 GATES: Final = (
     FeatureGate(
@@ -21,5 +22,9 @@ GATES: Final = (
     FeatureGate(
         RECORD_POLICY,
         "Scopes of kept spans say which policy kept them, and whether they came late.",
+    ),
+    FeatureGate(
+        USE_TRACESTATE,
+        "Kept spans say their threshold (ot=th), probabilistic heeds rv and th.",
     ),
 )

@@ -36,7 +36,9 @@ from tailring_sampler.policies.policy import (
     Vote,
     failures_of,
     measures,
+    threshold_by,
 )
+from tailring_sampler.tracestate import NEVER
 
 __all__ = ["VOTES", "Judge", "NamedPolicy", "PolicyTally", "Verdict", "combine"]
 
@@ -98,6 +100,8 @@ class Verdict:
         self.votes = votes
         self.name = ""
         self.sub_policy = ""
+        # The least threshold of the policies that voted for the trace.
+        self.threshold: int = NEVER
 
 
 class PolicyTally:
@@ -168,6 +172,7 @@ class _Slice:
         self.masks: list[int] = [0] * len(traces)
         self.recorded: list[NamedPolicy | None] = [None] * len(traces)
         self.sub_policies: list[str] = [""] * len(traces)
+        self.thresholds: list[int] = [NEVER] * len(traces)
         # One byte a policy, in the order of the configuration.
         self.votes: list[bytearray] = [bytearray(policies) for _ in traces]
 
@@ -183,6 +188,7 @@ class _Slice:
         if recorded is not None:
             verdict.name = recorded.configured_name
         verdict.sub_policy = self.sub_policies[at]
+        verdict.threshold = self.thresholds[at]
         return verdict
 
 
@@ -206,6 +212,8 @@ class Judge:
         self._stopwatch_ns = stopwatch_ns
         # Whether the tallies count votes in spans as well.
         self.counts_spans = counts_spans
+        # Whether verdicts tell thresholds; the sampler that writes them switches it on.
+        self.tells_thresholds: bool = False
         # In the order of the configuration.
         self.tallies: list[PolicyTally] = [PolicyTally(one.name) for one in policies]
 
@@ -259,6 +267,9 @@ class Judge:
                 asked.recorded[at] = named
             if bit == _SAMPLED_BIT and chooses:
                 asked.sub_policies[at] = getattr(named.policy, "chosen", "")
+            if bit == _SAMPLED_BIT and self.tells_thresholds:
+                threshold = threshold_by(named.policy)
+                asked.thresholds[at] = min(asked.thresholds[at], threshold)
             asked.masks[at] = mask | bit
 
 

@@ -38,12 +38,14 @@ from tailring_sampler.config import TailSamplingConfig
 from tailring_sampler.decision_log import DecisionLog
 from tailring_sampler.decisions import DecisionMemory
 from tailring_sampler.doors import Decision, Door
-from tailring_sampler.gates import COUNT_SPANS, RECORD_POLICY
+from tailring_sampler.gates import COUNT_SPANS, RECORD_POLICY, USE_TRACESTATE
 from tailring_sampler.judge import Judge
-from tailring_sampler.recording import PolicyRecorder
+from tailring_sampler.policies.policy import use_tracestate
+from tailring_sampler.recording import KeptWriters, PolicyRecorder
 from tailring_sampler.release import Release, ReleaseSettings
 from tailring_sampler.sampler import MEMORY_UNBOUNDED, MemoryBudget, Sampler
 from tailring_sampler.telemetry import SamplerTelemetry
+from tailring_sampler.threshold_writing import ThresholdWriter
 from tailring_sampler.tracebuffer import TraceBuffer
 
 __all__ = ["ProcessorSettings", "TailSamplingProcessor", "build_sampler"]
@@ -94,11 +96,17 @@ def build_sampler(
         sampled_max=config.decision_cache.sampled_cache_size,
         not_sampled_max=config.decision_cache.non_sampled_cache_size,
     )
+    thresholds = None
+    if USE_TRACESTATE in gates:
+        config.refuse_limiters(USE_TRACESTATE)
+        use_tracestate([one.policy for one in policies], always=False)
+        thresholds = ThresholdWriter()
     recorder = PolicyRecorder() if RECORD_POLICY in gates else None
     budget = MemoryBudget(
         memory_max_bytes, evict_undecided=config.memory.eviction == "drop"
     )
-    sampler = Sampler(buffer, judge, memory, recorder=recorder, budget=budget)
+    writers = KeptWriters(recorder, thresholds)
+    sampler = Sampler(buffer, judge, memory, budget=budget, writers=writers)
     sampler.log = DecisionLog(config.explain_max_bytes, policies)
     return sampler
 

@@ -16,7 +16,7 @@ bounds: many traces cost one rewriting.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from tailring_otlpwire import (
     SCOPE_TRUE,
@@ -25,8 +25,9 @@ from tailring_otlpwire import (
     scope_text,
     with_scope_attributes,
 )
+from tailring_sampler.threshold_writing import ThresholdWriter
 
-__all__ = ["PolicyRecorder"]
+__all__ = ["KeptWriters", "PolicyRecorder"]
 
 POLICY: Final = "tailsampling.policy"
 COMPOSITE_POLICY: Final = "tailsampling.composite_policy"
@@ -65,6 +66,13 @@ class PolicyRecorder:
             if len(written) <= _REMEMBERED_BYTES_MAX:
                 self._written[key] = written
         return Piece(piece.resource, written, piece.spans)
+
+
+class KeptWriters(NamedTuple):
+    """What is written into kept traces; None is not written."""
+
+    recorder: PolicyRecorder | None = None
+    thresholds: ThresholdWriter | None = None
 
 
 def _attributes(policy: str, composite: str, cached: bool) -> Mapping[str, bytes]:

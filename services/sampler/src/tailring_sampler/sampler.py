@@ -25,8 +25,9 @@ from tailring_sampler.decisions import DecisionMemory
 from tailring_sampler.doors import JUDGED, Decision, Door
 from tailring_sampler.judge import Judge, Verdict
 from tailring_sampler.record import TraceRecord
-from tailring_sampler.recording import PolicyRecorder
+from tailring_sampler.recording import KeptWriters
 from tailring_sampler.tracebuffer import HandedTrace, TraceBuffer
+from tailring_sampler.tracestate import NEVER
 
 __all__ = ["MEMORY_UNBOUNDED", "KeptTrace", "MemoryBudget", "Sampler"]
 
@@ -83,8 +84,8 @@ class Sampler:
         judge: Judge,
         memory: DecisionMemory,
         *,
-        recorder: PolicyRecorder | None = None,
         budget: MemoryBudget | None = None,
+        writers: KeptWriters | None = None,
     ) -> None:
         # What is told of each trace that leaves; remembers nothing until it is set.
         self.log = DecisionLog(0, ())
@@ -92,7 +93,11 @@ class Sampler:
         self.judge = judge
         self.memory = memory
         # None: kept spans are not told which policy kept them.
-        self._recorder = recorder
+        found = writers or KeptWriters()
+        self._recorder = found.recorder
+        # None: kept spans are not told their threshold.
+        self.thresholds = found.thresholds
+        judge.tells_thresholds = found.thresholds is not None
         # Final decisions, and spans that a decision cache answered for.
         self.decisions = dict.fromkeys(Decision, 0)
         self.cache_answers = dict.fromkeys(Decision, 0)
@@ -289,8 +294,17 @@ class Sampler:
             if trace is not None:
                 trace.policy = verdict.policy
                 self._record(trace, verdict)
+                self._write_threshold(trace, verdict.threshold)
                 kept.append(trace)
         return kept
+
+    def _write_threshold(self, trace: KeptTrace, threshold: int) -> None:
+        if self.thresholds is None or threshold >= NEVER:
+            return
+        before = sum(len(piece.spans) for piece in trace.pieces)
+        pieces = self.thresholds.write(trace.pieces, threshold)
+        trace.pieces = pieces
+        trace.size_bytes += sum(len(piece.spans) for piece in pieces) - before
 
     def _finish(
         self, record: TraceRecord, decision: Decision, *, door: Door, now_ns: int

@@ -103,6 +103,12 @@ DROPPED_TOO_EARLY = MetricSpec(
     " memory.eviction: drop, by memory.max_bytes.",
     unit="{traces}",
 )
+UNPARSEABLE = MetricSpec(
+    _UPSTREAM + "count_spans_with_unparseable_tracestate",
+    "counter",
+    "Spans that got no threshold because their tracestate cannot be read.",
+    unit="{spans}",
+)
 LIVE_TRACES = MetricSpec(
     _UPSTREAM + "sampling_traces_on_memory",
     "gauge",
@@ -185,7 +191,7 @@ MEMORY_BUDGET = MetricSpec(
 
 SPECS = (
     VOTES, VOTES_IN_SPANS, DECISIONS, CACHE_ANSWERS, NEW_TRACES, TICK_DURATION,
-    LATE_AGE, REMOVAL_AGE,
+    LATE_AGE, REMOVAL_AGE, UNPARSEABLE,
     EVALUATION_ERRORS, EXECUTIONS, EXECUTION_TIME, DROPPED_TOO_EARLY, LIVE_TRACES,
     SPANS_RECEIVED, SPANS_LEFT, TRACES_LEFT, SPANS_HELD, TRACES_PENDING, BYTES_HELD,
     HEADERS_HELD, MEMORY_USED, MEMORY_BUDGET, DECISION_LAG,
@@ -261,6 +267,9 @@ class SamplerTelemetry:
             )
         self._follow(NEW_TRACES, lambda: sampler.buffer.traces_received)
         self._follow(DROPPED_TOO_EARLY, lambda: _evicted(sampler))
+        thresholds = sampler.thresholds
+        if thresholds is not None:
+            self._follow(UNPARSEABLE, lambda: thresholds.unparseable_spans)
         self._follow(EVALUATION_ERRORS, lambda: _errors(sampler))
 
     def _follow_policy(self, tally: PolicyTally) -> None:

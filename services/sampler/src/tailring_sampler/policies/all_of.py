@@ -26,6 +26,8 @@ from tailring_sampler.policies.policy import (
     Vote,
     failures_of,
     measures,
+    threshold_by,
+    use_tracestate,
 )
 from tailring_sampler.policies.registry import PolicyType
 from tailring_sampler.policies.sub_policies import Block, most_needed, sub_policies
@@ -83,6 +85,8 @@ class AllOf:
         self.goes_first = passed is Vote.DROPPED
         self._policies = policies
         self._passed = passed
+        # The strictest of the last trace's sub-policies.
+        self.threshold = 0
 
     def evaluate(self, trace: Trace, now_ns: int) -> Vote:
         """Ask one after the other."""
@@ -90,7 +94,12 @@ class AllOf:
             vote = policy.evaluate(trace, now_ns)
             if vote is NOT_SAMPLED or vote is _INVERT_NOT_SAMPLED:
                 return NOT_SAMPLED
+        self.threshold = max(map(threshold_by, self._policies), default=0)
         return self._passed
+
+    def use_tracestate(self, *, always: bool) -> None:
+        """Let the sub-policies do it."""
+        use_tracestate(self._policies, always=always)
 
     def take_failures(self) -> Failures:
         """What failed inside."""
@@ -111,6 +120,10 @@ class Not:
         if vote is SAMPLED:
             return NOT_SAMPLED
         return SAMPLED if vote is NOT_SAMPLED else vote
+
+    def use_tracestate(self, *, always: bool) -> None:
+        """Let the other policy do it."""
+        use_tracestate([self._policy], always=always)
 
     def take_failures(self) -> Failures:
         """What failed inside."""

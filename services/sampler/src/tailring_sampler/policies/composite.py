@@ -27,6 +27,7 @@ from tailring_sampler.policies.policy import (
     Vote,
     failures_of,
     measures,
+    use_tracestate,
 )
 from tailring_sampler.policies.registry import PolicyType
 from tailring_sampler.policies.sub_policies import most_needed, sub_policies
@@ -128,6 +129,10 @@ class Composite:
     def take_failures(self) -> Failures:
         """What failed inside."""
         return failures_of(part.policy for part in self._parts)
+
+    def use_tracestate(self, *, always: bool) -> None:
+        """Let the sub-policies do it."""
+        use_tracestate([part.policy for part in self._parts], always=always)
 
     def _charge(self, part: _Part, spans: int) -> Vote:
         together = part.spans + spans

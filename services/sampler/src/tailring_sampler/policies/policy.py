@@ -28,6 +28,8 @@ __all__ = [
     "failures_of",
     "measures",
     "needs_of",
+    "threshold_by",
+    "use_tracestate",
 ]
 
 
@@ -96,6 +98,24 @@ def failures_of(policies: Iterable[object]) -> Failures:
 def needs_of(policy: Policy) -> Needs:
     """What a policy says it needs; one that says nothing may read the spans."""
     return getattr(policy, "needs", Needs.SPANS)
+
+
+def threshold_by(policy: Policy) -> int:
+    """With which threshold the last trace was kept; 0, all, unless it says so."""
+    return int(getattr(policy, "threshold", 0))
+
+
+def use_tracestate(policies: Iterable[Policy], *, always: bool) -> None:
+    """Let those that keep shares decide by randomness.
+
+    Such a policy has ``threshold``, the 56-bit threshold of its last vote "sampled",
+    and ``use_tracestate(always=..)``: from now on it decides by the randomness of
+    traces whose tracestates speak of it, or of all.
+    """
+    for policy in policies:
+        use = getattr(policy, "use_tracestate", None)
+        if use is not None:
+            use(always=always)
 
 
 class Policy(Protocol):
