@@ -20,10 +20,14 @@ from tailring_otlpwire import HeaderCache, TraceSummary, group
 from tailring_testkit import otlp, ports, servers
 from tailring_testkit.backend import EXPORT_TRACES
 from tailring_testkit.process import wait_until
+from tailring_testkit.wire import field, number_field
 
 TRACES = 60
 SEED = 3
 WAIT_S = 2
+# What is rare: an entity of a resource, and an index into a table of a profile.
+ENTITY = field(3, field(2, b"") + field(2, b"host") + field(3, b"a") + field(3, b""))
+INDEX = number_field(8, 2**64 - 5)
 
 
 def _span(rng: random.Random, trace_id: bytes, number: int) -> Span:
@@ -50,6 +54,11 @@ def _part(rng: random.Random, spans: Sequence[Span]) -> ResourceSpans:
     )
     if rng.random() < 0.5:
         dress_resource(rng, part)
+    if rng.random() < 0.3:
+        part.resource.MergeFromString(ENTITY)
+    if rng.random() < 0.3:
+        spans[0].attributes.add(key="index").value.MergeFromString(INDEX)
+        part.scope_spans[0].spans[0].CopyFrom(spans[0])
     return part
 
 
