@@ -114,13 +114,52 @@ async def test_each_member_is_settled_once_with_its_own_answer() -> None:
         taken.clear()
         flight = _flight(*(b"!" if n in (3, 8) else b"." for n in range(20)))
         await deliver_joined(
-            flight.members, deliver, settle=Member.settle, at_once_max=at_once_max
+            flight.members,
+            deliver,
+            settle=Member.settle,
+            abandon=_nobody,
+            at_once_max=at_once_max,
         )
         answers = [member.answer.result() for member in flight.members]
         rejected = [n for n, answer in enumerate(answers) if answer is not None]
         assert rejected == [3, 8]
         assert answers[3] is not answers[8]
         assert b"".join(taken) == b"." * 18
+
+
+def _nobody(_member: Member) -> None:
+    raise AssertionError("nobody left")
+
+
+async def test_nothing_is_sent_for_who_has_left() -> None:
+    """Neither at first nor when halves are sent: he will send again himself."""
+    flight = _flight(b"a", b"b", b"!", b"c")
+    early, late, *_ = flight.members
+    flight.leave(early)
+    sent: list[bytes] = []
+    abandoned: list[Member] = []
+
+    async def deliver(batch: Batch) -> Outcome:
+        """Reject what holds the bad one; meanwhile another sender leaves."""
+        sent.append(batch.payload)
+        await asyncio.sleep(0)
+        flight.leave(late)
+        return Rejected("internal", "no") if b"!" in batch.payload else None
+
+    await deliver_joined(
+        flight.members, deliver, settle=Member.settle, abandon=abandoned.append
+    )
+    assert sent == [b"b!c", b"!c", b"!", b"c"]
+    assert abandoned == [early, late]
+
+
+async def test_who_leaves_as_he_is_answered_does_not_hold_the_others() -> None:
+    """His answer cannot be given any more, but he is waited for no longer."""
+    flight = _flight(b"a", b"b")
+    first, second = flight.members
+    first.answer.cancel()
+    assert not first.settle(None)
+    assert flight.leave(second)
 
 
 async def test_the_last_who_waits_ends_the_sending() -> None:

@@ -204,3 +204,9 @@ def test_a_tab_in_front_is_called_a_tab(text: str) -> None:
     """Editors hide it, and the reader of YAML speaks of tokens."""
     (found,) = problems(text)
     assert "the line is indented by a tab; YAML takes spaces only" in found
+
+
+def test_a_tab_that_is_allowed_is_not_blamed() -> None:
+    """Inside of brackets a line may begin with one; what is wrong there is told."""
+    (found,) = problems("a: {\n\tb: 1,\n\tc: @x}\n")
+    assert "tab" not in found

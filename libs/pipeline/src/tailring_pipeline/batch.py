@@ -239,6 +239,7 @@ class BatchProcessor:
             members,
             self._deliver,
             settle=self._settle,
+            abandon=self._abandon,
             at_once_max=PARTS_AT_ONCE_MAX,
         )
 
@@ -256,7 +257,7 @@ class BatchProcessor:
 
     def _withdraw(self, member: Member) -> None:
         """The sender of ``member`` went away."""
-        flight = self._in_flight.get(member)
+        flight = member.flight
         if flight is not None:
             if flight.leave(member):
                 self._recall(flight)
@@ -265,13 +266,16 @@ class BatchProcessor:
             self._filling_items -= member.batch.items
             if not self._filling:
                 self._take_filling()
-            self._settle(member, abandoned(), door=Door.ABANDONED)
+            self._abandon(member)
 
     def _recall(self, flight: Flight) -> None:
         """Nobody waits for any of its members any more."""
         for member in flight.members:
             if member in self._in_flight:
-                self._settle(member, abandoned(), door=Door.ABANDONED)
+                self._abandon(member)
+
+    def _abandon(self, member: Member) -> None:
+        self._settle(member, abandoned(), door=Door.ABANDONED)
 
     def _settle(
         self, member: Member, outcome: Outcome, *, door: Door | None = None

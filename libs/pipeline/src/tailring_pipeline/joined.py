@@ -30,12 +30,17 @@ class Member:
         self.answer: asyncio.Future[Outcome] = loop.create_future()
         self.flight: Flight | None = None
 
+    @property
+    def waits(self) -> bool:
+        """Whether its sender still waits for the answer."""
+        return self.flight is None or self in self.flight.waiting
+
     def settle(self, outcome: Outcome) -> bool:
         """Answer the sender; False when nobody waits or it was answered."""
-        if self.answer.done():
-            return False
         if self.flight is not None:
             self.flight.waiting.discard(self)
+        if self.answer.done():
+            return False
         self.answer.set_result(outcome)
         return True
 
@@ -83,16 +88,27 @@ async def deliver_joined(
     deliver: Callable[[Batch], Awaitable[Outcome]],
     *,
     settle: Callable[[Member, Outcome], object],
+    abandon: Callable[[Member], object],
     at_once_max: int = 1,
 ) -> None:
     """Deliver members as one batch and call ``settle`` once for each.
 
-    After a rejection up to ``at_once_max`` of its parts are sent at the same time.
+    Whose sender has left is sent no more, for he will send again: ``abandon`` is called
+    instead. After a rejection up to ``at_once_max`` of its parts are sent at the same
+    time, in any order.
     """
     halving = Halving(members)
 
-    async def send(group: Sequence[Member]) -> None:
+    async def send(members: Sequence[Member]) -> None:
         """Send some of the members once."""
+        group = []
+        for member in members:
+            if member.waits:
+                group.append(member)
+            else:
+                abandon(member)
+        if not group:
+            return
         batches = [member.batch for member in group]
         joined = join(batches)
         outcome = await deliver(joined)

@@ -136,7 +136,9 @@ class QueueBatcher:
     async def _fly(self, flight: Flight) -> None:
         deliver = partial(self._deliver, flight)
         async with self._senders:
-            await deliver_joined(flight.members, deliver, settle=Member.settle)
+            await deliver_joined(
+                flight.members, deliver, settle=Member.settle, abandon=_abandon
+            )
 
     async def _deliver(self, flight: Flight, whole: Batch) -> Outcome:
         consumer = self._consumer
@@ -149,3 +151,7 @@ class QueueBatcher:
         if self._config.sizer == "items":
             return await deliver_cut(whole, size_max, deliver)
         return await deliver_pieces(cut_batch(whole, size_max), deliver)
+
+
+def _abandon(member: Member) -> None:
+    member.settle(abandoned())

@@ -54,7 +54,9 @@ def _in_order(problems: Iterable[Problem], uris: Sequence[str]) -> tuple[Problem
 
     First those of assignments, which go over all sources; last what has no place.
     """
-    ranks = {uri.removeprefix("file:"): rank for rank, uri in enumerate(uris)}
+    # Pieces of YAML on the command line are all called yaml:, and stand together.
+    names = ["yaml:" if uri.startswith("yaml:") else uri for uri in uris]
+    ranks = {name.removeprefix("file:"): rank for rank, name in enumerate(names)}
 
     def rank(problem: Problem) -> tuple[int, int]:
         """Where its source stands, and the line there."""

@@ -93,7 +93,7 @@ def parse(text: str, source: str) -> Tree:
         if mark and "undefined alias" in why:
             # Of the two readers only one tells the name.
             why = f"undefined alias {_word_at(text, mark)}"
-        elif mark and _indented_by_tab(text, mark):
+        elif mark and _is_of_a_tab(text, mark, why):
             why = "the line is indented by a tab; YAML takes spaces only"
         raise ConfigError((Problem(f"not YAML: {why}", source=where),)) from error
     except yaml.YAMLError as error:
@@ -108,10 +108,14 @@ def _word_at(text: str, mark: Any) -> str:
     return re.split(r"[\s,\]}]", text.splitlines()[mark.line][mark.column :])[0]
 
 
-def _indented_by_tab(text: str, mark: Any) -> bool:
+def _is_of_a_tab(text: str, mark: Any, why: str) -> bool:
+    if "tab character that violates indentation" in why:
+        return True
+    if "cannot start any token" not in why:
+        return False
     lines = text.splitlines()
     line = lines[mark.line] if mark.line < len(lines) else ""
-    return "\t" in line[: len(line) - len(line.lstrip())]
+    return line[mark.column : mark.column + 1] == "\t"
 
 
 def _compose(text: str, builder: _Builder) -> Any:
