@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tailring_pipeline import Backoff, RetryConfig
 
@@ -97,3 +98,22 @@ def test_waits_stay_within_their_bounds(
         delay_ns = backoff.next_delay_ns(0, jitter=jitter)
         assert delay_ns is not None
         assert (1 - factor) * 5 * S - 1 <= delay_ns <= (1 + factor) * 30 * S + 1
+
+
+def test_a_wrong_key_does_not_hide_the_others() -> None:
+    """Each key out of its range is told, and what does not fit together as well."""
+    written = {
+        "multiplier": "x",
+        "randomization_factor": 2.0,
+        "initial_interval": 60 * S,
+        "max_elapsed_time": 30 * S,
+    }
+    with pytest.raises(ValidationError) as caught:
+        RetryConfig.model_validate(written)
+    said = str(caught.value)
+    assert "expected a number, got the text 'x'" in said
+    assert "'max_elapsed_time' must not be less than 'initial_interval'" in said
+    with pytest.raises(ValidationError) as caught:
+        RetryConfig.model_validate({**written, "multiplier": -1.0})
+    assert "multiplier value must be greater" in str(caught.value)
+    assert "randomization_factor value must be less" in str(caught.value)

@@ -15,9 +15,11 @@ no upper bound. It does not know what is being retried.
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from collections.abc import Iterator
 
-from tailring_runtime.config import Bool, ConfigModel, Duration, Float
+from pydantic import Field
+
+from tailring_runtime.config import Bool, ConfigModel, Duration, Float, rule
 
 __all__ = ["Backoff", "RetryConfig", "TopLevelRetryConfig"]
 
@@ -51,14 +53,8 @@ class RetryConfig(ConfigModel):
         description="How long one batch is tried, waits included; 0: without end.",
     )
 
-    @model_validator(mode="after")
-    def _consistent(self) -> RetryConfig:
-        # As upstream: also while it is off.
-        self._check_ranges()
-        self._check_elapsed()
-        return self
-
-    def _check_ranges(self) -> None:
+    @rule
+    def _check_ranges(self) -> Iterator[str]:
         for name in (
             "initial_interval",
             "randomization_factor",
@@ -67,18 +63,17 @@ class RetryConfig(ConfigModel):
             "max_elapsed_time",
         ):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} value must be greater than or equal to 0")
+                yield (f"{name} value must be greater than or equal to 0")
         if self.randomization_factor > 1:
-            raise ValueError(
-                "randomization_factor value must be less than or equal to 1"
-            )
+            yield ("randomization_factor value must be less than or equal to 1")
 
-    def _check_elapsed(self) -> None:
+    @rule
+    def _check_elapsed(self) -> Iterator[str]:
         if self.max_elapsed_time == 0:
             return
         for name in self._compared():
             if self.max_elapsed_time < getattr(self, name):
-                raise ValueError(f"'max_elapsed_time' must not be less than '{name}'")
+                yield (f"'max_elapsed_time' must not be less than '{name}'")
 
     def _compared(self) -> tuple[str, ...]:
         return ("initial_interval", "max_interval")

@@ -6,11 +6,11 @@ Segments give their room back by themselves, so nothing is compacted: the keys o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tailring_pipeline.backoff import SECOND_NS
 from tailring_runtime.config import (
@@ -21,6 +21,7 @@ from tailring_runtime.config import (
     Int,
     Role,
     Text,
+    rule,
 )
 
 __all__ = ["FILE_STORAGE", "CompactionConfig", "FileStorageConfig"]
@@ -111,63 +112,66 @@ class FileStorageConfig(ConfigModel):
         """``directory_permissions`` as a number."""
         return int(self.directory_permissions, 8)
 
-    @model_validator(mode="after")
-    def _consistent(self) -> FileStorageConfig:
-        self._check_directories()
-        self._check_sizes()
-        if self.create_directory:
-            self._check_permissions()
-        return self
-
-    def _check_directories(self) -> None:
+    @rule
+    def _check_directories(self) -> Iterator[str]:
         compaction = self.compaction
         copies = compaction.on_start or compaction.on_rebound
         for name in (self.directory, *([compaction.directory] if copies else [])):
-            path = Path(name)
-            if path.is_dir():
-                continue
-            if path.exists():
-                raise ValueError(f"{name} is not a directory")
-            if not self.create_directory:
-                raise ValueError(
-                    f"directory must exist: stat {name}: no such file or directory. You"
-                    " can enable the create_directory option to automatically create it"
-                )
+            reason = _no_directory(Path(name), makeable=self.create_directory)
+            if reason:
+                yield reason
 
-    def _check_sizes(self) -> None:
+    @rule
+    def _check_sizes(self) -> Iterator[str]:
         compaction = self.compaction
         if compaction.max_transaction_size < 0:
-            raise ValueError(
-                "max transaction size for compaction cannot be less than 0"
-            )
+            yield ("max transaction size for compaction cannot be less than 0")
         if self.max_size < 0:
-            raise ValueError("max size cannot be less than 0")
+            yield ("max size cannot be less than 0")
         if not compaction.on_rebound:
             return
         for word in ("needed", "trigger"):
             mib = getattr(compaction, f"rebound_{word}_threshold_mib")
             if 0 < self.max_size < mib * MIB:
-                raise ValueError(
+                yield (
                     f"compaction rebound {word} threshold cannot be greater than max"
                     " size"
                 )
         if compaction.check_interval <= 0:
-            raise ValueError(
+            yield (
                 "compaction check interval must be positive when rebound compaction is"
                 " set"
             )
 
-    def _check_permissions(self) -> None:
+    @rule
+    def _check_permissions(self) -> Iterator[str]:
+        if not self.create_directory:
+            return
         try:
             permissions = self.permissions
         except ValueError:
-            raise ValueError(
-                "directory_permissions value must be a valid octal representation"
-            ) from None
+            yield "directory_permissions value must be a valid octal representation"
+            return
         if permissions & 0o777 != permissions:
-            raise ValueError(
-                "directory_permissions contain invalid bits for file access"
-            )
+            yield ("directory_permissions contain invalid bits for file access")
+
+
+def _no_directory(path: Path, *, makeable: bool) -> str:
+    """Why nothing can be kept there; "" when it can."""
+    try:
+        if path.is_dir():
+            return ""
+        exists = path.exists()
+    except OSError as error:
+        return f"{path} cannot be used: {error.strerror}"
+    if exists:
+        return f"{path} is not a directory"
+    if makeable:
+        return ""
+    return (
+        f"directory must exist: stat {path}: no such file or directory. You can enable"
+        " the create_directory option to automatically create it"
+    )
 
 
 FILE_STORAGE: Final = ComponentType("extension", "file_storage", FileStorageConfig)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from collections.abc import Iterator
+
+from pydantic import Field
 
 from tailring_pipeline.backoff import SECOND_NS
-from tailring_runtime.config import ConfigModel, Duration, Int
+from tailring_runtime.config import ConfigModel, Duration, Int, rule
 
 __all__ = ["MemoryLimiterConfig"]
 
@@ -56,55 +58,48 @@ class MemoryLimiterConfig(ConfigModel):
         description="The same above the hard limit.",
     )
 
-    @model_validator(mode="after")
-    def _consistent(self) -> MemoryLimiterConfig:
+    @rule
+    def _check_checks(self) -> Iterator[str]:
         if self.check_interval <= 0:
-            raise ValueError("'check_interval' must be greater than zero")
-        self._check_intervals()
-        self._check_limits()
-        return self
+            yield "'check_interval' must be greater than zero"
 
-    def _check_intervals(self) -> None:
+    @rule
+    def _check_intervals(self) -> Iterator[str]:
         soft_min = self.min_gc_interval_when_soft_limited
         hard_min = self.min_gc_interval_when_hard_limited
         soft_max = self.max_gc_interval_when_soft_limited
         hard_max = self.max_gc_interval_when_hard_limited
         if soft_min < hard_min:
-            raise ValueError(
+            yield (
                 "'min_gc_interval_when_soft_limited' should be larger than"
                 " 'min_gc_interval_when_hard_limited'"
             )
         soft, hard = ("soft", soft_min, soft_max), ("hard", hard_min, hard_max)
         for word, least, most in (soft, hard):
             if most < 0:
-                raise ValueError(
-                    f"'max_gc_interval_when_{word}_limited' must be non-negative"
-                )
+                yield (f"'max_gc_interval_when_{word}_limited' must be non-negative")
             if 0 < most < least:
-                raise ValueError(
+                yield (
                     f"'max_gc_interval_when_{word}_limited' must be greater than or"
                     f" equal to 'min_gc_interval_when_{word}_limited'"
                     " (or 0 to disable)"
                 )
         if 0 < soft_max < hard_max:
-            raise ValueError(
+            yield (
                 "'max_gc_interval_when_soft_limited' should be larger than or equal to"
                 " 'max_gc_interval_when_hard_limited' (when both are set)"
             )
 
-    def _check_limits(self) -> None:
+    @rule
+    def _check_limits(self) -> Iterator[str]:
         if self.limit_mib == 0 and self.limit_percentage == 0:
-            raise ValueError(
-                "'limit_mib' or 'limit_percentage' must be greater than zero"
-            )
+            yield ("'limit_mib' or 'limit_percentage' must be greater than zero")
         if self.limit_percentage > 100 or self.spike_limit_percentage > 100:
-            raise ValueError(
+            yield (
                 "'limit_percentage' and 'spike_limit_percentage' must be greater than"
                 " zero and less than or equal to hundred"
             )
         if 0 < self.limit_mib <= self.spike_limit_mib:
-            raise ValueError("'spike_limit_mib' must be smaller than 'limit_mib'")
+            yield ("'spike_limit_mib' must be smaller than 'limit_mib'")
         if 0 < self.limit_percentage <= self.spike_limit_percentage:
-            raise ValueError(
-                "'spike_limit_percentage' must be smaller than 'limit_percentage'"
-            )
+            yield ("'spike_limit_percentage' must be smaller than 'limit_percentage'")

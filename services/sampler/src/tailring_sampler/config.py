@@ -7,7 +7,7 @@ told by `policy_blocks`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import (
@@ -16,7 +16,6 @@ from pydantic import (
     Field,
     SerializeAsAny,
     field_validator,
-    model_validator,
 )
 
 from tailring_runtime.config import (
@@ -27,10 +26,11 @@ from tailring_runtime.config import (
     Int,
     Problem,
     Text,
+    rule,
 )
 from tailring_sampler.judge import NamedPolicy
 from tailring_sampler.policies.sub_policies import Block
-from tailring_sampler.policy_blocks import PolicyBlock, problem, read_policy
+from tailring_sampler.policy_blocks import PolicyBlock, read_policy
 from tailring_sampler.tracebuffer import ROOT_WAIT_OFF, WAITS_MAX
 
 __all__ = ["DecisionCacheConfig", "MemoryConfig", "TailSamplingConfig"]
@@ -219,23 +219,21 @@ class TailSamplingConfig(ConfigModel):
         ),
     ] = Field(default=None, description=NOT_YET)
 
-    @model_validator(mode="after")
-    def _names_differ(self) -> TailSamplingConfig:
+    @rule
+    def _names_differ(self) -> Iterator[str]:
         seen: set[str] = set()
         for block in self.policies:
             if block.name in seen:
-                raise ValueError(f'duplicate policy name "{block.name}"')
+                yield f'duplicate policy name "{block.name}"'
             seen.add(block.name)
-        return self
 
-    @model_validator(mode="after")
-    def _waits_agree(self) -> TailSamplingConfig:
+    @rule
+    def _waits_agree(self) -> Iterator[tuple[str, str]]:
         if self.decision_wait_max and self.decision_wait_max < self.wait_ns:
-            raise problem(
+            yield (
+                "decision_wait_max",
                 "shorter than decision_wait (which is at least 1s)",
-                key="decision_wait_max",
             )
-        return self
 
     @property
     def wait_ns(self) -> int:
