@@ -104,9 +104,9 @@ def test_half_a_trace_is_seen(patch: Patch) -> None:
     """A sampler that decides before the trace is whole drops what it had to keep."""
     build = processor.build_sampler
 
-    def hasty(config: TailSamplingConfig, *, label_prefix: str = "") -> Sampler:
+    def hasty(config: TailSamplingConfig, **more: Any) -> Sampler:
         hurried = config.model_copy(update={"decision_wait": 1_000_000_000})
-        return build(hurried, label_prefix=label_prefix)
+        return build(hurried, **more)
 
     patch(processor, "build_sampler", hasty)
     scenario = unbroken()
@@ -179,9 +179,9 @@ def test_a_trace_of_the_wrong_decision_is_seen(patch: Patch) -> None:
     build = processor.build_sampler
     every = {"policies": [{"name": "every", "type": "always_sample"}]}
 
-    def generous(config: TailSamplingConfig, *, label_prefix: str = "") -> Sampler:
+    def generous(config: TailSamplingConfig, **more: Any) -> Sampler:
         policies = TailSamplingConfig.model_validate(every).policies
-        return build(config.model_copy(update={"policies": policies}))
+        return build(config.model_copy(update={"policies": policies}), **more)
 
     patch(processor, "build_sampler", generous)
     scenario = unbroken()
