@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 from typing import Any, Self
 
@@ -40,6 +41,8 @@ class Following:
         trace: TracebackType | None,
     ) -> None:
         await self.resolver.stop()
+        # A TLS connection ends a little after it was closed, and needs the loop for it.
+        await asyncio.sleep(0.05)
 
     def names(self) -> tuple[str, ...]:
         """The ring names of the list as it is kept."""
