@@ -8,24 +8,22 @@ request, and late spans are sent when both have decided.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 
-from tailring_testkit import otlp, ports, servers, services
+from tailring_testkit import otlp, ports, servers
 from tailring_testkit.backend import EXPORT_TRACES
+from tailring_testkit.deciding import deciding, sampler
 from tailring_testkit.otlp_json import parse_request
-from tailring_testkit.process import http_ok, running
 
 PREFIX = "processor.tailsamplingprocessor."
 GATES = f"--feature-gates=+{PREFIX}recordpolicy,+{PREFIX}usetracestate"
@@ -82,47 +80,8 @@ SETS: dict[str, dict[str, Any]] = {
 
 
 def _config(port: int, folder: Path) -> dict[str, Any]:
-    endpoint = {"endpoint": f"127.0.0.1:{port}"}
-    return {
-        "receivers": {"otlp": {"protocols": {"grpc": endpoint}}},
-        "processors": {
-            f"tail_sampling/{name}": {"decision_wait": WAIT, **keys}
-            for name, keys in SETS.items()
-        },
-        "exporters": {
-            f"file/{name}": {
-                "path": str(folder / f"{name}.jsonl"),
-                "flush_interval": "100ms",
-            }
-            for name in SETS
-        },
-        "service": {
-            "telemetry": {"metrics": {"level": "none"}},
-            "pipelines": {
-                f"traces/{name}": {
-                    "receivers": ["otlp"],
-                    "processors": [f"tail_sampling/{name}"],
-                    "exporters": [f"file/{name}"],
-                }
-                for name in SETS
-            },
-        },
-    }
-
-
-@contextmanager
-def _ours(config: dict[str, Any], folder: Path) -> Iterator[None]:
-    health = f"127.0.0.1:{ports.free_port()}"
-    config["extensions"] = {"health_check": {"endpoint": health}}
-    config["service"]["extensions"] = ["health_check"]
-    path = folder / "sampler.yaml"
-    path.write_text(yaml.safe_dump(config))
-    with running(
-        [services.command("tailring-sampler"), "run", "--config", path, GATES],
-        log=folder / "sampler.log",
-        ready=http_ok(f"http://{health}/readyz"),
-    ):
-        yield
+    sets = {name: {"decision_wait": WAIT, **keys} for name, keys in SETS.items()}
+    return deciding(sets, port=port, folder=folder)
 
 
 def _request(trace_id: bytes, span_id: bytes) -> bytes:
@@ -174,7 +133,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     theirs, ours = map(_config, taken, folders)
     with ExitStack() as stack:
         stack.enter_context(servers.otelcol(theirs, folders[0], options=[GATES]))
-        stack.enter_context(_ours(ours, folders[1]))
+        stack.enter_context(sampler(ours, folders[1], GATES))
         for span_id in (b"in time.", b"too late"):
             for port in taken:
                 _send(port, span_id)

@@ -8,18 +8,16 @@ a half after the earliest moment of a decision that it could change.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-import yaml
 
-from tailring_testkit import otlp, ports, servers, services
+from tailring_testkit import otlp, ports, servers
 from tailring_testkit.backend import EXPORT_TRACES
-from tailring_testkit.process import http_ok, running
+from tailring_testkit.deciding import deciding, sampler
 
 WAITS = {"off": "0s", "soon": "1s", "next": "500ms", "never": "60s"}
 # Traces: with a root at once, without one, with a root after the errors.
@@ -38,51 +36,15 @@ def _config(port: int, folder: Path) -> dict[str, Any]:
         "type": "status_code",
         "status_code": {"status_codes": ["ERROR"]},
     }
-    endpoint = {"endpoint": f"127.0.0.1:{port}"}
-    return {
-        "receivers": {"otlp": {"protocols": {"grpc": endpoint}}},
-        "processors": {
-            f"tail_sampling/{name}": {
-                "decision_wait": "7s",
-                "decision_wait_after_root_received": wait,
-                "policies": [errors],
-            }
-            for name, wait in WAITS.items()
-        },
-        "exporters": {
-            f"file/{name}": {
-                "path": str(folder / f"{name}.jsonl"),
-                "flush_interval": "100ms",
-            }
-            for name in WAITS
-        },
-        "service": {
-            "telemetry": {"metrics": {"level": "none"}},
-            "pipelines": {
-                f"traces/{name}": {
-                    "receivers": ["otlp"],
-                    "processors": [f"tail_sampling/{name}"],
-                    "exporters": [f"file/{name}"],
-                }
-                for name in WAITS
-            },
-        },
+    sets = {
+        name: {
+            "decision_wait": "7s",
+            "decision_wait_after_root_received": wait,
+            "policies": [errors],
+        }
+        for name, wait in WAITS.items()
     }
-
-
-@contextmanager
-def _ours(config: dict[str, Any], folder: Path) -> Iterator[None]:
-    health = f"127.0.0.1:{ports.free_port()}"
-    config["extensions"] = {"health_check": {"endpoint": health}}
-    config["service"]["extensions"] = ["health_check"]
-    path = folder / "sampler.yaml"
-    path.write_text(yaml.safe_dump(config))
-    with running(
-        [services.command("tailring-sampler"), "--config", path],
-        log=folder / "sampler.log",
-        ready=http_ok(f"http://{health}/readyz"),
-    ):
-        yield
+    return deciding(sets, port=port, folder=folder)
 
 
 def _send(port: int, trace_id: bytes, *, root: bool = False, status: int = 0) -> None:
@@ -102,7 +64,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     theirs, ours = map(_config, taken, folders)
     with ExitStack() as stack:
         stack.enter_context(servers.otelcol(theirs, folders[0]))
-        stack.enter_context(_ours(ours, folders[1]))
+        stack.enter_context(sampler(ours, folders[1]))
         for port in taken:
             _send(port, EARLY_ROOT, root=True)
             _send(port, NO_ROOT)

@@ -148,18 +148,18 @@ async def test_a_worker_that_is_being_made_at_the_stop_is_told(
     assert [worker.signals for worker in host.workers] == [[signal.SIGTERM]] * 2
 
 
+async def _no_third(number: int) -> _Worker:
+    """The third process cannot be made."""
+    if number == 2:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return _Worker()
+
+
 async def test_a_process_that_cannot_be_made_is_tried_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The other worker goes on, and the place has a worker as soon as it can."""
-
-    async def start(number: int) -> _Worker:
-        """The third one cannot be made."""
-        if number == 2:
-            raise BlockingIOError(11, "Resource temporarily unavailable")
-        return _Worker()
-
-    async with _supervised(monkeypatch, start) as (host, one, run):
+    async with _supervised(monkeypatch, _no_third) as (host, one, run):
         await host.until(_is_ready(one))
         host.workers[0].die(1)
         await host.until(lambda: len(host.workers) == 3)
@@ -202,14 +202,7 @@ async def test_a_reload_that_cannot_be_read_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """When no process can be made for it, it is counted and the workers go on."""
-
-    async def start(number: int) -> _Worker:
-        """None for the reading."""
-        if number == 2:
-            raise BlockingIOError(11, "Resource temporarily unavailable")
-        return _Worker()
-
-    async with _supervised(monkeypatch, start) as (host, one, run):
+    async with _supervised(monkeypatch, _no_third) as (host, one, run):
         await host.until(_is_ready(one))
         await asyncio.sleep(0.1)  # until it waits for a reason
         os.kill(os.getpid(), signal.SIGHUP)
